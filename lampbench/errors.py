@@ -1,0 +1,35 @@
+"""The two ways in which a request can end without a result, each told in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LampbenchError(Exception):
+    """An expected failure. Its text is one clear line: the value, the place and the remedy."""
+
+    exit_status = 1
+
+
+class RequestError(LampbenchError):
+    """The request itself is wrong (a name, a file, an option): nothing was run. Exit status 2."""
+
+    exit_status = 2
+
+
+class RunError(LampbenchError):
+    """The request was right and the run failed. Exit status 1."""
+
+
+def unknown(kind: str, value: object, allowed: Iterable[str]) -> RequestError:
+    """The error for a name that does not exist: says what is allowed and which name is nearest.
+
+    >>> str(unknown("task", "LaMP-33", ["LaMP-3", "LaMP-4"]))
+    "unknown task 'LaMP-33': did you mean 'LaMP-3'? Known: LaMP-3, LaMP-4"
+    """
+    names = list(allowed)
+    by_lower = {name.lower(): name for name in names}
+    nearest = difflib.get_close_matches(str(value).lower(), list(by_lower), n=1, cutoff=0.5)
+    hint = f" did you mean '{by_lower[nearest[0]]}'?" if nearest else ""
+    return RequestError(f"unknown {kind} '{value}':{hint} Known: {', '.join(names) or 'none'}")
