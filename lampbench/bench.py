@@ -1,0 +1,257 @@
+"""The bench: all that a method may use. One bench serves one method on one task with one seed.
+
+It hands out the frozen LLM, the encoders and the data, builds profile prompts under the run's limits, generates,
+embeds items once per distinct text, trains with checkpoints, and lends other methods, fitted, to methods that are
+built on them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from lampbench.errors import RunError
+from lampbench.prediction import Prediction
+
+if TYPE_CHECKING:
+    import torch
+
+    from lampbench.data import Example, ItemTable, Split, TaskData
+    from lampbench.encoder import TextEncoder
+    from lampbench.llm import FrozenLLM, Request
+    from lampbench.models import Models
+    from lampbench.progress import Bar, Progress
+    from lampbench.tasks import Task
+    from lampbench.training import TrainReport, TrainSettings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The limits under which every method of a run generates.
+
+    Attributes:
+        max_input_tokens: tokens of the prompt, end token included; soft vectors come on top.
+        max_new_tokens: tokens of the output (the task's own limit), also the limit of training targets.
+        beams: beams of the search; 1 is greedy.
+    """
+
+    max_input_tokens: int = 256
+    max_new_tokens: int = 128
+    beams: int = 4
+
+
+class Bench:
+    """What a method works with; see the module docstring.
+
+    Attributes:
+        task: the task.
+        data: its questions and items; row i of `data.items` is row i of every embedding matrix.
+        settings: the limits of generation.
+        seed: the seed of this run.
+        folder: where this method keeps what it learns (created on first use).
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        data: TaskData,
+        models: Models,
+        settings: RunSettings,
+        *,
+        seed: int,
+        folder: Path,
+        cache: Path,
+        progress: Progress,
+        other: Callable[[str, dict[str, Any]], Any],
+    ) -> None:
+        self.task = task
+        self.data = data
+        self.settings = settings
+        self.seed = seed
+        self.folder = folder
+        self._models = models
+        self._cache = cache
+        self._progress = progress
+        self._other = other
+
+    # Models: loaded when first used, once per command.
+
+    @property
+    def llm(self) -> FrozenLLM:
+        """The frozen LLM. No method may change its weights; the runner checks."""
+        return self._models.llm
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """The text encoder of the run (`--encoder`)."""
+        return self._models.encoder
+
+    @property
+    def retriever(self) -> TextEncoder:
+        """The dense retriever's encoder (Contriever in the published settings)."""
+        return self._models.retriever
+
+    @property
+    def items(self) -> ItemTable:
+        """All distinct profile items of the task."""
+        return self.data.items
+
+    # Chance
+
+    def rng(self, *names: object) -> np.random.Generator:
+        """A generator that depends on the seed, the task and `names` only.
+
+        Name what the numbers are for, down to the question (`bench.rng("random", example.id)`): then the order of
+        the questions, their number and a resumed run change nothing.
+        """
+        text = "\x1f".join(str(part) for part in (self.seed, self.task.name, *names))
+        return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
+
+    def hold_out(self, train: Split, n: int) -> tuple[Split, Split]:
+        """`train` cut in two at random: the rest and about `n` questions to select on.
+
+        In the user setting whole users are held out where they are known: dev users are new users too.
+        """
+        n = min(n, len(train) // 2)
+        order = self.rng("hold-out").permutation(len(train))
+        held: list[int] = []
+        users = [train[int(i)].user_id for i in order] if self.data.setting == "user" else []
+        if users and all(user is not None for user in users):
+            chosen: set[str | None] = set()
+            for user in users:
+                if len(held) >= n:
+                    break
+                if user not in chosen:
+                    chosen.add(user)
+                    held += [int(i) for i, other in zip(order, users, strict=True) if other == user]
+        else:
+            held = [int(i) for i in order[:n]]
+        rest = sorted(set(range(len(train))) - set(held))
+        return train.subset(rest), train.subset(sorted(held))
+
+    # Prompts and generation
+
+    def profile_request(self, example: Example, ranking: Sequence[int], k: int) -> Request:
+        """The official prompt of the question with the first `k` items of `ranking`, within the limit."""
+        from lampbench.llm import Request
+        from lampbench.prompts import personalized_prompt
+
+        profile = example.profile
+        items = [profile[position] for position in list(ranking)[:k]]
+        return Request(
+            personalized_prompt(
+                self.task, example.input, items, self.llm.tokenizer, self.settings.max_input_tokens
+            )
+        )
+
+    def generate(
+        self,
+        examples: Sequence[Example],
+        requests: Iterable[Request | str],
+        ranked: Iterable[Sequence[str]] | None = None,
+    ) -> Iterator[Prediction]:
+        """One prediction per example, in order, as the batches are done.
+
+        Args:
+            examples: the questions.
+            requests: their prompts, with or without soft vectors; may be a generator, read one batch ahead.
+            ranked: per example, the ids of the items in its prompt, best first.
+        """
+        from lampbench.llm import Request
+
+        as_requests = (Request(r) if isinstance(r, str) else r for r in requests)
+        generations = self.llm.stream(
+            as_requests,
+            max_input_tokens=self.settings.max_input_tokens,
+            max_new_tokens=self.settings.max_new_tokens,
+            beams=self.settings.beams,
+        )
+        ids = iter(ranked) if ranked is not None else None
+        for example, generation in zip(examples, generations, strict=True):
+            yield Prediction(
+                id=example.id,
+                output=generation.text,
+                ranked=tuple(next(ids)) if ids is not None else (),
+                prompt_tokens=generation.prompt_tokens,
+                soft_tokens=generation.soft_tokens,
+                generated_tokens=generation.generated_tokens,
+                truncated=generation.truncated,
+            )
+
+    # Training
+
+    def train(
+        self,
+        module: torch.nn.Module,
+        examples: Sequence[T],
+        loss: Callable[[Sequence[T]], torch.Tensor],
+        settings: TrainSettings,
+        *,
+        dev: Sequence[T] = (),
+        dev_score: Callable[[], float] | None = None,
+        length: Callable[[T], int] | None = None,
+        stage: str = "train",
+    ) -> TrainReport:
+        """Train `module` (see `lampbench.training.train`); killed, it goes on from its last checkpoint.
+
+        Args:
+            stage: names the checkpoint, for a method that trains more than once.
+        """
+        from lampbench.training import train
+
+        with self.progress(f"{stage}", settings.steps) as bar:
+            return train(
+                module,
+                examples,
+                loss,
+                settings,
+                dev=dev,
+                dev_score=dev_score,
+                checkpoint_dir=self.folder / "checkpoints" / stage,
+                progress=bar.update,
+                length=length,
+            )
+
+    # Embeddings
+
+    def item_embeddings(
+        self, encoder: TextEncoder, template: str, text_of_item: Callable[[dict[str, Any]], str]
+    ) -> np.ndarray:
+        """The embeddings of all distinct items of the task, one encoding per distinct text, kept on disk.
+
+        Args:
+            encoder: who encodes; not normalised.
+            template: a name for how the text is made of the item; part of the key on disk.
+            text_of_item: the text of one item.
+
+        Returns:
+            A memory map of shape [n_items, dim]; row i belongs to row i of `bench.items`.
+        """
+        raise NotImplementedError
+
+    def query_embeddings(self, encoder: TextEncoder, template: str, texts: Sequence[str]) -> np.ndarray:
+        """The embeddings of `texts`, float32 of shape [n, dim], encoded once per distinct text."""
+        raise NotImplementedError
+
+    # The rest
+
+    def progress(self, description: str, total: int | None = None) -> AbstractContextManager[Bar]:
+        """A progress bar: `with bench.progress("ranking", n) as bar: bar.advance()`."""
+        return self._progress.bar(description, total)
+
+    def method(self, name: str, **options: Any) -> Any:
+        """Another method, fitted on the same task, data, LLM and seed.
+
+        Declare it in `Method.uses`, so that a wrong name is reported before anything runs.
+        """
+        if self._other is None:
+            raise RunError(f"no other method is available here: {name}")
+        return self._other(name, options)

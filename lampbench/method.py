@@ -1,0 +1,149 @@
+"""What a method is: how to personalize one frozen LLM, in one file.
+
+A method file holds a `Config` dataclass and a `Method` class. The bench (`lampbench.bench.Bench`) is all that it may use:
+
+    @dataclass(frozen=True)
+    class Config(RetrievalConfig):
+        use_date: bool = False  # whether the item text ends in its date
+
+    class Method(RetrievalMethod):
+        name = "mine"
+        summary = "One line that `lampbench list methods` shows"
+        paper = "arXiv:…"
+        config: Config
+
+        def rank(self, bench, example):
+            return rank_bm25(query(bench.task, example.input), [item["text"] for item in example.profile])
+
+This module is read by every method file and imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import tee
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from lampbench.bench import Bench, RunSettings
+from lampbench.prediction import Prediction
+
+if TYPE_CHECKING:
+    import torch
+
+    from lampbench.data import Example, Split
+    from lampbench.training import TrainReport
+
+__all__ = [
+    "Bench",
+    "Method",
+    "Prediction",
+    "ProfileConfig",
+    "RetrievalConfig",
+    "RetrievalMethod",
+    "RunSettings",
+]
+
+
+@dataclass(frozen=True)
+class ProfileConfig:
+    """Options of every method that reads a profile."""
+
+    profile: Literal["own", "random", "empty", "shuffled-labels"] = (
+        "own"  # whose history is shown at prediction
+    )
+
+
+@dataclass(frozen=True)
+class RetrievalConfig(ProfileConfig):
+    """Options of every method that puts retrieved items into the prompt."""
+
+    k: int = 4  # profile items in the prompt
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ValueError(f"k must be at least 1, not {self.k}")
+
+
+class Method:
+    """A way to personalize the frozen LLM. Subclass it as `Method` in a file of its own.
+
+    Life of a method, all of it driven by the runner: `build` → `fit` (or, when it was fitted before, `restore`) →
+    `predict`. Random numbers come from `bench.rng(...)`; torch's generators are seeded before `build` and `fit`.
+    """
+
+    name: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    paper: ClassVar[str] = ""
+
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Named settings of options, such as `{"no-attention": {"attention": "mean"}}` for `--method NAME+no-attention`."""
+
+    predict_options: ClassVar[frozenset[str]] = frozenset({"profile"})
+    """Options that act at prediction only: with another value of them, what was fitted before is used again."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+        self.module: torch.nn.Module | None = None
+
+    def uses(self) -> tuple[str, ...]:
+        """Names of the methods that this one is built on (`bench.method(name)`)."""
+        return ()
+
+    def build(self, bench: Bench) -> torch.nn.Module | None:
+        """What the method trains, with fresh weights; None if it trains nothing.
+
+        The bench keeps it as `self.module` on the LLM's device, saves its trainable parameters after `fit`, and later
+        restores them instead of fitting again.
+        """
+        return None
+
+    def fit(self, bench: Bench, train: Split) -> TrainReport | None:
+        """Learn from `train` (questions with outputs). What is selected is selected on a part held out from it."""
+        return None
+
+    def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
+        """One prediction per example, in order. The examples carry no outputs."""
+        raise NotImplementedError
+
+    def save(self, folder: Path) -> None:
+        """Write what `fit` learned into `folder`. By default: the trainable parameters of `self.module`."""
+        if self.module is not None:
+            from lampbench.training import save_trainable
+
+            save_trainable(self.module, folder / "trainable.safetensors")
+
+    def restore(self, folder: Path) -> None:
+        """Read what `save` wrote; `self.module` is freshly built."""
+        if self.module is not None:
+            from lampbench.training import load_trainable
+
+            load_trainable(self.module, folder / "trainable.safetensors")
+
+
+class RetrievalMethod(Method):
+    """A method that only chooses items: `rank` is all it has to say, the prompt and the generation are the bench's."""
+
+    config: Any  # a RetrievalConfig
+
+    def prepare(self, bench: Bench, examples: Sequence[Example]) -> None:
+        """Called once before the first `rank`, with all examples to come: the place to encode many texts at once."""
+
+    def rank(self, bench: Bench, example: Example) -> Sequence[int]:
+        """Positions in `example.profile`, best first. At least the first k; an empty profile gives none."""
+        raise NotImplementedError
+
+    def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
+        self.prepare(bench, examples)
+        k = self.config.k
+        for_prompt, for_log = tee(list(self.rank(bench, example))[:k] for example in examples)
+        requests = (
+            bench.profile_request(example, ranking, k)
+            for example, ranking in zip(examples, for_prompt, strict=True)
+        )
+        ranked = (
+            tuple(example.item_ids[position] for position in ranking)
+            for example, ranking in zip(examples, for_log, strict=True)
+        )
+        yield from bench.generate(examples, requests, ranked=ranked)

@@ -1,0 +1,32 @@
+"""The answer of one method to one question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer of one method to one question, and what it cost.
+
+    Attributes:
+        id: the id of the question.
+        output: the text that the LLM generated, as it came.
+        ranked: ids of the profile items that the prompt was built from, best first; empty if it was built from none.
+        prompt_tokens: text tokens of the prompt after truncation.
+        soft_tokens: soft vectors in front of them.
+        generated_tokens: tokens of the output.
+        truncated: whether the prompt had to be cut to the limit.
+        extra: anything else worth a look later, as JSON values (the retriever chosen, a score).
+    """
+
+    id: str
+    output: str
+    ranked: tuple[str, ...] = ()
+    prompt_tokens: int = 0
+    soft_tokens: int = 0
+    generated_tokens: int = 0
+    truncated: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
