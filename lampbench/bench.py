@@ -1,8 +1,8 @@
 """The bench: all that a method may use. One bench serves one method on one task with one seed.
 
-It hands out the frozen LLM, the encoders and the data, builds profile prompts under the run's limits, generates,
-embeds items once per distinct text, trains with checkpoints, and lends other methods, fitted, to methods that are
-built on them.
+It hands out the frozen LLM, the encoders and the data, builds profile prompts under the run's limits,
+generates, embeds items once per distinct text, trains with checkpoints, and lends other methods, fitted, to
+methods that are built on them.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ class Bench:
     def rng(self, *names: object) -> np.random.Generator:
         """A generator that depends on the seed, the task and `names` only.
 
-        Name what the numbers are for, down to the question (`bench.rng("random", example.id)`): then the order of
-        the questions, their number and a resumed run change nothing.
+        Name what the numbers are for, down to the question (`bench.rng("random", example.id)`): then the
+        order of the questions, their number and a resumed run change nothing.
         """
         text = "\x1f".join(str(part) for part in (self.seed, self.task.name, *names))
         return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))

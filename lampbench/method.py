@@ -1,6 +1,7 @@
 """What a method is: how to personalize one frozen LLM, in one file.
 
-A method file holds a `Config` dataclass and a `Method` class. The bench (`lampbench.bench.Bench`) is all that it may use:
+A method file holds a `Config` dataclass and a `Method` class; the bench (`lampbench.bench.Bench`) is all that
+they may use:
 
     @dataclass(frozen=True)
     class Config(RetrievalConfig):
@@ -69,8 +70,8 @@ class RetrievalConfig(ProfileConfig):
 class Method:
     """A way to personalize the frozen LLM. Subclass it as `Method` in a file of its own.
 
-    Life of a method, all of it driven by the runner: `build` → `fit` (or, when it was fitted before, `restore`) →
-    `predict`. Random numbers come from `bench.rng(...)`; torch's generators are seeded before `build` and `fit`.
+    Its life, driven by the runner: `build` → `fit` (or, when it was fitted before, `restore`) → `predict`.
+    Random numbers come from `bench.rng(...)`; torch is seeded before `build` and before `fit`.
     """
 
     name: ClassVar[str] = ""
@@ -78,10 +79,10 @@ class Method:
     paper: ClassVar[str] = ""
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Named settings of options, such as `{"no-attention": {"attention": "mean"}}` for `--method NAME+no-attention`."""
+    """Named settings of options: `{"mean": {"attention": "mean"}}` is run as `--method NAME+mean`."""
 
     predict_options: ClassVar[frozenset[str]] = frozenset({"profile"})
-    """Options that act at prediction only: with another value of them, what was fitted before is used again."""
+    """Options that act at prediction only: another value of them does not ask for another fit."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -94,13 +95,13 @@ class Method:
     def build(self, bench: Bench) -> torch.nn.Module | None:
         """What the method trains, with fresh weights; None if it trains nothing.
 
-        The bench keeps it as `self.module` on the LLM's device, saves its trainable parameters after `fit`, and later
-        restores them instead of fitting again.
+        It becomes `self.module`, on the LLM's device; its trainable parameters are saved after `fit` and
+        restored later instead of fitting again.
         """
         return None
 
     def fit(self, bench: Bench, train: Split) -> TrainReport | None:
-        """Learn from `train` (questions with outputs). What is selected is selected on a part held out from it."""
+        """Learn from `train`, questions with outputs; select, if at all, on a part of it (`bench.hold_out`)."""
         return None
 
     def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
@@ -123,12 +124,12 @@ class Method:
 
 
 class RetrievalMethod(Method):
-    """A method that only chooses items: `rank` is all it has to say, the prompt and the generation are the bench's."""
+    """A method that only chooses items: it says `rank`, the bench does the prompt and the generation."""
 
     config: Any  # a RetrievalConfig
 
     def prepare(self, bench: Bench, examples: Sequence[Example]) -> None:
-        """Called once before the first `rank`, with all examples to come: the place to encode many texts at once."""
+        """Called once, before the first `rank`, with all examples: the place to encode many texts at once."""
 
     def rank(self, bench: Bench, example: Example) -> Sequence[int]:
         """Positions in `example.profile`, best first. At least the first k; an empty profile gives none."""

@@ -14,7 +14,7 @@ class Prediction:
     Attributes:
         id: the id of the question.
         output: the text that the LLM generated, as it came.
-        ranked: ids of the profile items that the prompt was built from, best first; empty if it was built from none.
+        ranked: ids of the profile items in the prompt, best first; empty if it has none.
         prompt_tokens: text tokens of the prompt after truncation.
         soft_tokens: soft vectors in front of them.
         generated_tokens: tokens of the output.
