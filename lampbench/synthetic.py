@@ -1,0 +1,247 @@
+"""LaMP-mini: six tasks of persona-driven data in the official LaMP format, made from a seed.
+
+Every user is a *persona*: a few latent habits that differ from task to task (`lampbench.personas`). Each document of
+the user, history item or question alike, shows the habits only in part: a paper is about one of the author's fields, a
+headline carries an opener or does not. So one history item never tells the whole persona, and the answer to a question
+depends on what the text says *and* on who wrote it.
+
+The files are official in name and schema and are read by the same loader as the real ones. `manifest.json` beside them
+records the generator's version and knobs and, for every task and split, two reference scores: the *ceiling* (the best
+guess of somebody who knows the persona) and the *floor* (the best guess of somebody who knows only the population).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import random
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lampbench.errors import RequestError, unknown
+from lampbench.personas import DOMAINS, Document, Domain
+from lampbench.tasks import SETTINGS, SPLITS, TASKS, Task, get_task
+
+# Raised whenever the same knobs would give other texts.
+GENERATOR_VERSION = 1
+
+_FIRST_DAY = datetime.date(2015, 1, 1)
+_LAST_DAY = datetime.date(2023, 12, 31)
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """What can be varied.
+
+    Attributes:
+        seed: users of different seeds are different people.
+        train, dev, test: questions per split, one per user (setting `user`) or the same users in all (setting `time`).
+        history_min, history_max: bounds of the number of profile items, drawn uniformly.
+        noise: probability in [0, 1] that a document is written as a random stranger would write it.
+        drift: 0 to 1; at relative time t in [0, 1] a document follows the user's later persona with probability drift * t.
+        setting: `user` (users disjoint between splits) or `time` (the same users, later questions).
+    """
+
+    seed: int = 0
+    train: int = 1000
+    dev: int = 200
+    test: int = 200
+    history_min: int = 6
+    history_max: int = 24
+    noise: float = 0.05
+    drift: float = 0.0
+    setting: str = "user"
+
+    def __post_init__(self) -> None:
+        if self.setting not in SETTINGS:
+            raise unknown("setting", self.setting, SETTINGS)
+        if not 1 <= self.history_min <= self.history_max:
+            raise RequestError(
+                f"history bounds {self.history_min} to {self.history_max}: need 1 <= history_min <= history_max"
+            )
+        for name in ("noise", "drift"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise RequestError(f"{name} = {getattr(self, name)}: must lie between 0 and 1")
+        for name in SPLITS:
+            if getattr(self, name) < 0:
+                raise RequestError(f"{name} = {getattr(self, name)}: must not be negative")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A generated question with everything that is known about it: what goes to disk, and the two reference guesses."""
+
+    id: str
+    user_id: str
+    input: str
+    output: str
+    profile: tuple[dict[str, str], ...]
+    ceiling: str
+    floor: str
+
+
+class _User:
+    """One person: two personas (before and after a drift) and a stream of dated documents."""
+
+    def __init__(self, domain: Domain, rng: random.Random, knobs: Knobs) -> None:
+        self._domain, self._rng, self._knobs = domain, rng, knobs
+        self._early = domain.persona(rng)
+        self._late = domain.persona(rng) if knobs.drift else self._early
+
+    def persona(self, time: float) -> Any:
+        """The persona in force at relative time `time` in [0, 1]."""
+        return self._late if self._rng.random() < self._knobs.drift * time else self._early
+
+    def write(self, time: float) -> tuple[Document, Any]:
+        """A document of that time, and the persona that a reader in the know would expect behind it."""
+        persona = self.persona(time)
+        author = self._domain.persona(self._rng) if self._rng.random() < self._knobs.noise else persona
+        return self._domain.document(author, self._rng), persona
+
+
+def _dates(n: int, rng: random.Random) -> list[str]:
+    span = (_LAST_DAY - _FIRST_DAY).days
+    days = sorted(rng.sample(range(span), n))
+    return [(_FIRST_DAY + datetime.timedelta(days=day)).isoformat() for day in days]
+
+
+def user_questions(task: Task | str, user_id: str, n_questions: int, knobs: Knobs) -> list[Question]:
+    """The questions of one user, oldest first: the profile of each is everything the user wrote before it.
+
+    A user is determined by the task, the seed and the id alone, so splits can be made in any order or in parallel.
+    """
+    task = get_task(task)
+    domain = DOMAINS[task.name]
+    rng = random.Random(f"lamp-mini/{GENERATOR_VERSION}/{knobs.seed}/{task.name}/{user_id}")
+    user = _User(domain, rng, knobs)
+    n_history = rng.randint(knobs.history_min, knobs.history_max)
+    n_documents = n_history + n_questions
+    last = max(n_documents - 1, 1)
+    written = [user.write(position / last) for position in range(n_documents)]
+    dates = _dates(n_documents, rng)
+    questions = []
+    for position in range(n_history, n_documents):
+        document, persona = written[position]
+        asked = domain.question(document, persona, rng)
+        question_id = f"{user_id}{position - n_history}"
+        profile = tuple(
+            {"id": f"{question_id}-{i}", **written[i][0].fields, "date": dates[i]} for i in range(position)
+        )
+        questions.append(
+            Question(
+                id=question_id,
+                user_id=user_id,
+                input=asked.input,
+                output=asked.output,
+                profile=profile,
+                ceiling=domain.guess(asked, persona),
+                floor=domain.guess(asked, None),
+            )
+        )
+    return questions
+
+
+def generate(task: Task | str, split: str, knobs: Knobs) -> Iterator[Question]:
+    """The questions of one split, in the order of the file.
+
+    Raises:
+        RequestError: unknown task or split.
+    """
+    task = get_task(task)
+    if split not in SPLITS:
+        raise unknown("split", split, SPLITS)
+    part = SPLITS.index(split)
+    for number in range(getattr(knobs, split)):
+        if knobs.setting == "time":
+            # One user, three questions: the oldest is the train question, the newest the test question.
+            questions = user_questions(task, f"{task.number}9{number:05d}", len(SPLITS), knobs)
+            yield questions[part]
+        else:
+            yield user_questions(task, f"{task.number}{part}{number:05d}", 1, knobs)[0]
+
+
+def _write_json(path: Path, value: object) -> None:
+    """Written whole or not at all: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(value, file, ensure_ascii=False)
+    os.replace(temporary, path)
+
+
+def _reference_scores(task: Task, questions: Sequence[Question]) -> dict[str, dict[str, float]]:
+    from lampbench.metrics import score
+
+    golds = {q.id: q.output for q in questions}
+    return {
+        "ceiling": score(task, {q.id: q.ceiling for q in questions}, golds).metrics,
+        "floor": score(task, {q.id: q.floor for q in questions}, golds).metrics,
+    }
+
+
+def write_suite(folder: str | Path, knobs: Knobs | None = None, tasks: Sequence[str] | None = None) -> dict[str, Any]:
+    """Write LaMP-mini to `folder` in the official layout and return its manifest.
+
+    Files: `<folder>/<setting>/LaMP_<n>/<split>_{questions,outputs}.json` and `<folder>/manifest.json`. Unlike the real
+    benchmark, `test` has outputs too. A folder that already holds this very suite is left as it is.
+
+    Raises:
+        RequestError: unknown task, impossible knobs, or a folder that holds another suite.
+    """
+    folder = Path(folder)
+    knobs = knobs or Knobs()
+    chosen = [get_task(name) for name in (tasks or TASKS)]
+    manifest: dict[str, Any] = {
+        "name": "LaMP-mini",
+        "generator_version": GENERATOR_VERSION,
+        "knobs": asdict(knobs),
+        "reference_scores": {},
+    }
+    path = folder / "manifest.json"
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        same = all(found.get(key) == manifest[key] for key in ("generator_version", "knobs"))
+        if not same:
+            raise RequestError(f"{folder} holds LaMP-mini with other knobs: choose another folder or delete it")
+        manifest = found
+    for task in chosen:
+        if task.name in manifest["reference_scores"]:
+            continue
+        scores: dict[str, Any] = {}
+        for split in SPLITS:
+            questions = list(generate(task, split, knobs))
+            if not questions:
+                continue
+            stem = folder / knobs.setting / task.official_name / split
+            _write_json(
+                stem.with_name(f"{split}_questions.json"),
+                [
+                    {"id": q.id, "input": q.input, "profile": list(q.profile), "user_id": q.user_id}
+                    for q in questions
+                ],
+            )
+            _write_json(
+                stem.with_name(f"{split}_outputs.json"),
+                {"task": task.official_name, "golds": [{"id": q.id, "output": q.output} for q in questions]},
+            )
+            scores[split] = _reference_scores(task, questions)
+        manifest["reference_scores"][task.name] = scores
+        _write_json(path, manifest)
+    return manifest
+
+
+def with_knobs(knobs: Knobs, **changes: Any) -> Knobs:
+    """A copy with some knobs changed.
+
+    Raises:
+        RequestError: unknown knob or impossible value.
+    """
+    known = asdict(knobs)
+    for name in changes:
+        if name not in known:
+            raise unknown("knob", name, known)
+    return replace(knobs, **changes)
