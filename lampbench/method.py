@@ -44,16 +44,20 @@ __all__ = [
     "RetrievalConfig",
     "RetrievalMethod",
     "RunSettings",
+    "View",
 ]
+
+
+View = Literal["own", "random", "empty", "shuffled-labels"]
+"""Whose history a method is shown at prediction: the user's own, that of another user drawn at random, none, or
+the user's own with its labels (tags, scores, titles) shuffled among its items."""
 
 
 @dataclass(frozen=True)
 class ProfileConfig:
     """Options of every method that reads a profile."""
 
-    profile: Literal["own", "random", "empty", "shuffled-labels"] = (
-        "own"  # whose history is shown at prediction
-    )
+    profile: View = "own"  # the history shown at prediction (random: another user's)
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,9 @@ class Method:
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named settings of options: `{"mean": {"attention": "mean"}}` is run as `--method NAME+mean`."""
 
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Models it uses besides the LLM, `encoder` or `retriever`: loaded before anything runs."""
+
     predict_options: ClassVar[frozenset[str]] = frozenset({"profile"})
     """Options that act at prediction only: another value of them does not ask for another fit."""
 
@@ -101,7 +108,7 @@ class Method:
         return None
 
     def fit(self, bench: Bench, train: Split) -> TrainReport | None:
-        """Learn from `train`, questions with outputs; select, if at all, on a part of it (`bench.hold_out`)."""
+        """Learn from `train`, questions with outputs. Select on `bench.hold_out(train, n)`."""
         return None
 
     def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
