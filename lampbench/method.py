@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bench",
     "Method",
+    "NoConfig",
     "Prediction",
     "ProfileConfig",
     "RetrievalConfig",
@@ -49,8 +50,13 @@ __all__ = [
 
 
 View = Literal["own", "random", "empty", "shuffled-labels"]
-"""Whose history a method is shown at prediction: the user's own, that of another user drawn at random, none, or
-the user's own with its labels (tags, scores, titles) shuffled among its items."""
+"""Whose history a method is shown at prediction: the user's own, that of another user drawn at random, none,
+or the user's own with its labels (tags, scores, titles) shuffled among its items."""
+
+
+@dataclass(frozen=True)
+class NoConfig:
+    """The options of a method without options."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,9 @@ class Method:
 
     needs: ClassVar[frozenset[str]] = frozenset()
     """Models it uses besides the LLM, `encoder` or `retriever`: loaded before anything runs."""
+
+    default_config: ClassVar[type] = NoConfig
+    """The Config of a file that defines none."""
 
     predict_options: ClassVar[frozenset[str]] = frozenset({"profile"})
     """Options that act at prediction only: another value of them does not ask for another fit."""
@@ -134,6 +143,7 @@ class RetrievalMethod(Method):
     """A method that only chooses items: it says `rank`, the bench does the prompt and the generation."""
 
     config: Any  # a RetrievalConfig
+    default_config: ClassVar[type] = RetrievalConfig
 
     def prepare(self, bench: Bench, examples: Sequence[Example]) -> None:
         """Called once, before the first `rank`, with all examples: the place to encode many texts at once."""

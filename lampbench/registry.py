@@ -1,0 +1,245 @@
+"""Finding methods, without running them.
+
+A method is a file. It is found in `lampbench/methods` (in a checkout: `methods/`), in the folders of
+`--methods-dir` and of the environment variable `LAMPBENCH_METHODS`, and through the entry-point group
+`lampbench.methods` of installed packages, whose entries name a module. Listing reads the files (see
+`lampbench.source`); only `load` imports one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lampbench.errors import RequestError, unknown
+from lampbench.source import Option, find_module, read_method_file
+
+if TYPE_CHECKING:
+    from lampbench.method import Method
+
+GROUP = "lampbench.methods"
+VARIABLE = "LAMPBENCH_METHODS"
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What is known of a method from reading its file.
+
+    Attributes:
+        name: what `--method` takes; for a broken file, the file's own name.
+        summary: one line.
+        paper: where it is from, or empty.
+        options: the fields of its Config.
+        variants: its named variants and the options they set.
+        origin: where it was found: `lampbench`, `--methods-dir`, `$LAMPBENCH_METHODS` or an entry point.
+        path: its file.
+        module: the name to import it by; None for a file outside any package.
+        error: why it cannot be used; None if nothing is known against it.
+    """
+
+    name: str
+    summary: str
+    paper: str
+    options: tuple[Option, ...]
+    variants: dict[str, dict[str, Any]]
+    origin: str
+    path: Path
+    module: str | None
+    error: str | None
+
+    @property
+    def where(self) -> str:
+        """Origin and file, for messages."""
+        return f"{self.path} ({self.origin})"
+
+    def sha256(self) -> str:
+        """Hash of the file: a method that has changed is another method."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class LoadedMethod:
+    """A method ready for use: its class and its Config dataclass."""
+
+    info: MethodInfo
+    cls: type[Method]
+    config: type
+
+    @property
+    def name(self) -> str:
+        """The name of the method."""
+        return self.info.name
+
+
+def list_methods(
+    methods_dir: str | Path | Iterable[str | Path] | None = None,
+) -> list[MethodInfo]:
+    """All methods in alphabetical order, the broken ones too (their `error` says why).
+
+    Args:
+        methods_dir: one or more folders to search besides the usual places.
+
+    Raises:
+        RequestError: two files give the same name, or a folder does not exist.
+    """
+    found: dict[Path, MethodInfo] = {}
+    for path, origin, module in _candidates(_folders(methods_dir)):
+        resolved = path.resolve()
+        if resolved not in found:  # the same file by two roads is one method
+            found[resolved] = _read(path, origin, module)
+    by_name: dict[str, MethodInfo] = {}
+    for info in found.values():
+        other = by_name.get(info.name)
+        if other is not None and not (info.error or other.error):
+            raise RequestError(
+                f"two methods are named '{info.name}': {other.where} and {info.where}; rename one of them"
+            )
+        if other is None or other.error:
+            by_name[info.name] = info
+    return [by_name[name] for name in sorted(by_name)]
+
+
+def find_method(name: str, methods_dir: str | Path | Iterable[str | Path] | None = None) -> MethodInfo:
+    """The method of that name.
+
+    Raises:
+        RequestError: no such method, or its file is broken.
+    """
+    methods = {info.name: info for info in list_methods(methods_dir)}
+    info = methods.get(name) or methods.get(name.lower())
+    if info is None:
+        raise unknown("method", name, [m.name for m in methods.values() if not m.error])
+    if info.error:
+        raise RequestError(f"method '{info.name}' is broken: {info.error} ({info.path})")
+    return info
+
+
+def load(info: MethodInfo) -> LoadedMethod:
+    """Import the method's file.
+
+    Raises:
+        RequestError: the file is broken; the message names its exception.
+    """
+    from dataclasses import is_dataclass
+
+    from lampbench.method import Method
+
+    try:
+        module = _import(info)
+    except Exception as error:  # whatever a stranger's file may raise
+        raise RequestError(f"method '{info.name}' is broken: {_described(error)} ({info.path})") from error
+    cls = getattr(module, "Method", None)
+    if not (isinstance(cls, type) and issubclass(cls, Method)):
+        raise RequestError(f"method '{info.name}' is broken: its Method is no lampbench Method ({info.path})")
+    config = getattr(module, "Config", cls.default_config)
+    if not is_dataclass(config) or not isinstance(config, type):
+        raise RequestError(f"method '{info.name}' is broken: its Config is no dataclass ({info.path})")
+    return LoadedMethod(info, cls, config)
+
+
+def _described(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _folders(methods_dir: str | Path | Iterable[str | Path] | None) -> list[tuple[Path, str]]:
+    given = [methods_dir] if isinstance(methods_dir, (str, Path)) else list(methods_dir or ())
+    folders = [(Path(folder), "--methods-dir") for folder in given]
+    folders += [
+        (Path(folder), f"${VARIABLE}") for folder in os.environ.get(VARIABLE, "").split(os.pathsep) if folder
+    ]
+    for folder, origin in folders:
+        if not folder.is_dir():
+            raise RequestError(f"{origin} {folder}: no such folder")
+    return folders
+
+
+def _candidates(folders: list[tuple[Path, str]]) -> Iterable[tuple[Path, str, str | None]]:
+    """(file, origin, module name) of every file that should be a method."""
+    package = Path(__file__).parent / "methods"
+    checkout = package.parents[1] / "methods"
+    own = [package]
+    if checkout.is_dir() and (checkout.parent / "pyproject.toml").is_file():
+        own.append(checkout)
+    for folder in own:
+        for path in _python_files(folder):
+            yield path, "lampbench", f"lampbench.methods.{path.stem}"
+    yield from _entry_points()
+    for folder, origin in folders:
+        for path in _python_files(folder):
+            yield path, origin, None
+
+
+def _python_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
+
+
+def _entry_points() -> Iterable[tuple[Path, str, str]]:
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=GROUP):
+        package = point.dist.name if point.dist is not None else "?"
+        origin = f"entry point of {package}"
+        path = find_module(point.module)
+        # A registered module that is not there is a broken method, and is shown under its entry's name.
+        yield path or Path(f"{point.name}.py"), origin, point.module
+
+
+@lru_cache(maxsize=1024)
+def _read_at(path: Path, origin: str, module: str | None, _modified: int) -> MethodInfo:
+    source = read_method_file(path)
+    info = MethodInfo(
+        name=source.name or path.stem.replace("_", "-"),
+        summary=source.summary,
+        paper=source.paper,
+        options=source.options,
+        variants=source.variants,
+        origin=origin,
+        path=path,
+        module=module,
+        error=source.error,
+    )
+    if source.doubt and not source.error:
+        # Reading cannot tell whether this file imports; trying can.
+        try:
+            _import(info)
+        except Exception as error:  # whatever a stranger's file may raise
+            return replace(info, error=_described(error))
+    return info
+
+
+def _read(path: Path, origin: str, module: str | None) -> MethodInfo:
+    try:
+        modified = path.stat().st_mtime_ns
+    except OSError as error:
+        return MethodInfo(path.stem, "", "", (), {}, origin, path, module, _described(error))
+    return _read_at(path, origin, module, modified)
+
+
+def _import(info: MethodInfo) -> Any:
+    if info.module is not None:
+        return importlib.import_module(info.module)
+    # Outside any package: the name carries the content, so that an edited file is imported anew and two files
+    # with the same name in two folders do not meet.
+    name = f"lampbench_method_{info.path.stem}_{info.sha256()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, info.path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"cannot import {info.path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
