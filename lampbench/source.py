@@ -1,4 +1,4 @@
-"""Reading a method file without running it: its name, summary, paper, options, and whether it would import."""
+"""Reading a method file without running it: name, summary, paper, options, and whether it would import."""
 
 from __future__ import annotations
 

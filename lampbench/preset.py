@@ -1,0 +1,145 @@
+"""Presets: what `--preset NAME` fixes, as data in `lampbench/presets/NAME.toml`.
+
+A preset says which models and data a run uses, under which limits every method generates, and which options
+of a method differ from the method's own defaults. Every command-line option overrides its preset.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from lampbench.errors import RequestError, unknown
+from lampbench.tasks import SETTINGS, TASKS, get_task
+
+FOLDER = Path(__file__).parent / "presets"
+
+MINI_DATA = "lamp-mini"
+"""The `data` of a preset that runs on LaMP-mini: generated when it is first needed, not downloaded."""
+
+_PACKAGE = "package:"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a preset fixes.
+
+    Attributes:
+        name: its name.
+        summary: one line.
+        llm, encoder, retriever: hub names or folders; `package:mini/llm` is a folder of lampbench itself.
+        dtype: precision of the LLM.
+        data: a folder, or `lamp-mini`.
+        setting: `user` or `time`.
+        max_input_tokens: limit of a prompt.
+        max_new_tokens: limit of an output, by task.
+        beams: beams of the search.
+        options: options for every method that has them.
+        methods: options by method.
+        task_options: options by method and task.
+    """
+
+    name: str
+    summary: str
+    llm: str
+    encoder: str
+    retriever: str
+    dtype: str
+    data: str
+    setting: str
+    max_input_tokens: int
+    max_new_tokens: Mapping[str, int]
+    beams: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    task_options: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+
+    def options_of(self, method: str, task: str, known: set[str]) -> dict[str, Any]:
+        """Options that differ from the method's defaults: general ones, then its own, then those for the task."""
+        general = {name: value for name, value in self.options.items() if name in known}
+        return general | dict(self.methods.get(method, {})) | dict(self.task_options.get((method, task), {}))
+
+
+def preset_names() -> list[str]:
+    """The presets of the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load_preset(name: str) -> Preset:
+    """The preset of that name, or the one in a TOML file of your own.
+
+    Raises:
+        RequestError: no such preset, or its file is wrong.
+    """
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    if not path.is_file():
+        if name.endswith(".toml"):
+            raise RequestError(f"preset {name}: no such file")
+        raise unknown("preset", name, preset_names())
+    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        content = toml.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"preset {path}: {error}") from error
+    return _preset(path, content)
+
+
+def _preset(path: Path, content: dict[str, Any]) -> Preset:
+    def take(name: str, kind: type, default: Any = None) -> Any:
+        value = content.pop(name, default)
+        if value is None:
+            raise RequestError(f"preset {path}: it has no {name}")
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise RequestError(f"preset {path}: {name} must be {kind.__name__}, not '{value}'")
+        return value
+
+    limits = take("max_new_tokens", dict)
+    methods: dict[str, dict[str, Any]] = {}
+    task_options: dict[tuple[str, str], dict[str, Any]] = {}
+    for method, table in take("method", dict, {}).items():
+        methods[method] = {name: value for name, value in table.items() if not isinstance(value, dict)}
+        for task, options in table.items():
+            if isinstance(options, dict):
+                task_options[method, get_task(task).name] = options
+    encoder = take("encoder", str)
+    preset = Preset(
+        name=path.stem,
+        summary=take("summary", str),
+        llm=resolve(take("llm", str)),
+        encoder=resolve(encoder),
+        retriever=resolve(take("retriever", str, encoder)),
+        dtype=take("dtype", str, "auto"),
+        data=take("data", str),
+        setting=take("setting", str),
+        max_input_tokens=take("max_input_tokens", int),
+        max_new_tokens=_by_task(path, limits),
+        beams=take("beams", int),
+        options=take("options", dict, {}),
+        methods=methods,
+        task_options=task_options,
+    )
+    if preset.setting not in SETTINGS:
+        raise unknown(f"setting in preset {path}", preset.setting, SETTINGS)
+    if content:
+        raise RequestError(f"preset {path}: unknown entry '{next(iter(content))}'")
+    return preset
+
+
+def _by_task(path: Path, limits: dict[str, int]) -> dict[str, int]:
+    default = limits.pop("default", 128)
+    chosen = {get_task(name).name: limit for name, limit in limits.items()}
+    for limit in (default, *chosen.values()):
+        if not isinstance(limit, int) or limit < 1:
+            raise RequestError(f"preset {path}: max_new_tokens must be positive integers, not '{limit}'")
+    return {name: chosen.get(name, default) for name in TASKS}
+
+
+def resolve(model: str) -> str:
+    """A model of the package (`package:mini/llm`) as a path; any other name as it is."""
+    if model.startswith(_PACKAGE):
+        return str(Path(__file__).parent / model.removeprefix(_PACKAGE))
+    return model
