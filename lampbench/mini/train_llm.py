@@ -192,7 +192,9 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def train(plan: Plan, folder: Path, report_every: int = 500) -> dict[str, Any]:
+def train(
+    plan: Plan, folder: Path, report_every: int = 500, held_out_questions: int = 500
+) -> dict[str, Any]:
     """Train, save to `folder`, and return what happened (losses, held-out scores, seconds)."""
     import torch
 
@@ -208,8 +210,9 @@ def train(plan: Plan, folder: Path, report_every: int = 500) -> dict[str, Any]:
     start, log, running = time.time(), [], []
     model.train()
     for step, (x, y, warmup) in enumerate(_batches(tokenizer, words, plan), start=1):
-        share = max(step / total, (time.time() - start) / (60 * plan.minutes))
+        share = max((step - 1) / total, (time.time() - start) / (60 * plan.minutes))
         if share >= 1:
+            step -= 1
             break
         rate = plan.learning_rate * min(1, step / 400) * min(1.0, (1 - share) / 0.5 + 0.02)
         for group in optimizer.param_groups:
@@ -234,9 +237,9 @@ def train(plan: Plan, folder: Path, report_every: int = 500) -> dict[str, Any]:
     report = {
         "plan": asdict(plan),
         "parameters": size,
-        "steps": step - 1,
+        "steps": step,
         "minutes": round(seconds / 60, 1),
-        "held_out": evaluate(model, tokenizer, 500),
+        "held_out": evaluate(model, tokenizer, held_out_questions),
         "curve": log,
     }
     (folder / "training.json").write_text(json.dumps(report, indent=1), encoding="utf-8")

@@ -1,0 +1,112 @@
+"""The embedded models: small, honest about unknown words, and able to use the right person's history."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from lampbench.mini import ENCODER_FOLDER, FOLDER, LLM_FOLDER
+from lampbench.mini.tokenizer import build_tokenizer, vocabulary
+from lampbench.mini.warmup import EXERCISES, INSTRUCTION_WORDS
+from lampbench.synthetic import Knobs, user_questions
+from lampbench.tasks import TAGS, TASKS
+
+WORDS = [f"word{letter}" for letter in "abcdefghijklmnopqrst"]
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[str]:
+    return vocabulary()
+
+
+def test_the_models_keep_to_their_size() -> None:
+    from safetensors import safe_open
+
+    for folder, limit in ((LLM_FOLDER, 8_000_000), (ENCODER_FOLDER, 5_000_000)):
+        count = 0
+        for file in folder.rglob("*.safetensors"):
+            with safe_open(file, "pt") as weights:
+                for name in weights.keys():  # noqa: SIM118 (not a dictionary)
+                    size = 1
+                    for n in weights.get_slice(name).get_shape():
+                        size *= n
+                    count += size
+        assert 500_000 < count <= limit
+    assert sum(file.stat().st_size for file in FOLDER.rglob("*") if file.is_file()) <= 24_000_000
+
+
+def test_the_shipped_tokenizers_are_the_ones_the_code_builds(entries: list[str]) -> None:
+    from transformers import AutoTokenizer
+
+    for folder, for_encoder in ((LLM_FOLDER, False), (ENCODER_FOLDER, True)):
+        built, shipped = build_tokenizer(entries, for_encoder=for_encoder), AutoTokenizer.from_pretrained(folder)
+        text = "Breaking: Thornton, sci-fi [1] and zyxomma!"
+        assert built(text)["input_ids"] == shipped(text)["input_ids"]
+        assert built.get_vocab() == shipped.get_vocab()
+
+
+def test_words_of_the_generator_are_one_token_each_and_other_words_are_spelled(entries: list[str]) -> None:
+    tokenizer = build_tokenizer(entries, for_encoder=False)
+    for task in TASKS:
+        question = user_questions(task, "77", 1, Knobs(seed=31))[0]
+        ids = tokenizer(question.input)["input_ids"]
+        assert tokenizer.unk_token_id not in ids
+        assert ids[-1] == tokenizer.eos_token_id
+        assert not any(token.startswith("##") for token in tokenizer.convert_ids_to_tokens(ids))
+    spelled = tokenizer("quixotically")["input_ids"]
+    assert len(spelled) == len("quixotically") + 1
+    assert tokenizer.decode(spelled, skip_special_tokens=True) == "quixotically"
+
+
+def test_labels_survive_the_round_trip(entries: list[str]) -> None:
+    tokenizer = build_tokenizer(entries, for_encoder=False)
+    for label in (*TAGS, "[1]", "[2]", "1", "2", "3", "4", "5"):
+        assert tokenizer.decode(tokenizer(label)["input_ids"], skip_special_tokens=True) == label
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda function: function.__name__.strip("_"))
+def test_every_exercise_can_be_solved_from_its_text(exercise, entries: list[str]) -> None:
+    rng = random.Random(5)
+    known = set(entries)
+    for _ in range(50):
+        question, answer = exercise(WORDS, rng)
+        for word in answer.split():
+            assert word in question
+        said = [word.strip('",:') for word in question.split()]
+        assert all(word in WORDS or word in INSTRUCTION_WORDS or word in known or word == "" for word in said)
+
+
+def test_the_right_history_beats_a_strangers_on_every_task() -> None:
+    """Without this, a benchmark of retrieval on this model would be empty."""
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    from lampbench.mini.train_llm import evaluate
+
+    model = AutoModelForSeq2SeqLM.from_pretrained(LLM_FOLDER, dtype="float32")
+    tokenizer = AutoTokenizer.from_pretrained(LLM_FOLDER)
+    for task, scores in evaluate(model, tokenizer, 200).items():
+        sign = 1 if TASKS[task].metric.higher_is_better else -1
+        assert sign * (scores["own"] - scores["other"]) > 0.03, (task, scores)
+        assert sign * (scores["own"] - scores["none"]) > 0.02, (task, scores)
+
+
+def test_training_takes_its_steps_and_leaves_loadable_models(tmp_path: Path) -> None:
+    from transformers import AutoModelForSeq2SeqLM
+
+    from lampbench.encoder import TextEncoder
+    from lampbench.mini import train_encoder, train_llm
+
+    plan = train_llm.Plan(width=16, encoder_layers=1, decoder_layers=1, heads=2, feed_forward=16, warmup_steps=2, steps=4, batch=4, warmup_batch=4)
+    (tmp_path / "llm").mkdir()
+    report = train_llm.train(plan, tmp_path / "llm", report_every=1000, held_out_questions=2)
+    assert report["steps"] == 6
+    assert set(report["held_out"]) == set(TASKS)
+    assert AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "llm").num_parameters() == report["parameters"]
+
+    small = train_encoder.Plan(width=16, layers=1, heads=2, feed_forward=16, steps=3, batch=4)
+    (tmp_path / "encoder").mkdir()
+    train_encoder.train(small, tmp_path / "encoder")
+    encoder = TextEncoder.load(str(tmp_path / "encoder"), device="cpu")
+    assert (encoder.dim, encoder.pooling) == (16, "mean")

@@ -1,0 +1,153 @@
+"""LaMP-mini: official format, determinism, personas that show only in part, and honest reference scores."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from lampbench.errors import RequestError
+from lampbench.personas import DOMAINS
+from lampbench.prompts import query
+from lampbench.synthetic import Knobs, generate, user_questions, with_knobs, write_suite
+from lampbench.tasks import TASKS
+
+SMALL = Knobs(train=12, dev=30, test=5)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.json"))}
+
+
+def test_the_same_knobs_give_the_same_bytes_and_another_seed_gives_other_people(tmp_path: Path) -> None:
+    write_suite(tmp_path / "a", SMALL)
+    write_suite(tmp_path / "b", SMALL)
+    write_suite(tmp_path / "c", with_knobs(SMALL, seed=1))
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+    for name, content in files(tmp_path / "c").items():
+        assert content != files(tmp_path / "a")[name]
+
+
+def test_the_files_have_the_official_names_and_schema(tmp_path: Path) -> None:
+    write_suite(tmp_path, SMALL)
+    for task in TASKS.values():
+        for split, n in (("train", 12), ("dev", 30), ("test", 5)):
+            folder = tmp_path / "user" / task.official_name
+            questions = json.loads((folder / f"{split}_questions.json").read_text())
+            outputs = json.loads((folder / f"{split}_outputs.json").read_text())
+            assert outputs["task"] == task.official_name
+            assert [gold["id"] for gold in outputs["golds"]] == [q["id"] for q in questions]
+            assert len({q["id"] for q in questions}) == n
+            for question in questions:
+                assert set(question) == {"id", "input", "profile", "user_id"}
+                assert query(task, question["input"])
+                for item in question["profile"]:
+                    assert set(item) == {"id", "date", *task.item_fields}
+                    assert re.fullmatch(r"\d{4}-\d\d-\d\d", item["date"])
+                dates = [item["date"] for item in question["profile"]]
+                assert dates == sorted(dates)
+            if task.labels:
+                assert {gold["output"] for gold in outputs["golds"]} <= set(task.labels)
+
+
+def test_writing_again_changes_nothing_and_other_knobs_are_refused(tmp_path: Path) -> None:
+    first = write_suite(tmp_path, SMALL, ["LaMP-3"])
+    before = files(tmp_path)
+    assert write_suite(tmp_path, SMALL, ["LaMP-3"]) == first
+    assert files(tmp_path) == before
+    with pytest.raises(RequestError, match="other knobs"):
+        write_suite(tmp_path, with_knobs(SMALL, noise=0.5), ["LaMP-3"])
+    assert files(tmp_path) == before
+    write_suite(tmp_path, SMALL, ["LaMP-4"])
+    assert set(files(tmp_path)) > set(before)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_whoever_knows_the_persona_answers_better_and_not_perfectly(task: str) -> None:
+    from lampbench.metrics import score
+
+    questions = list(generate(task, "dev", with_knobs(SMALL, dev=400)))
+    golds = {q.id: q.output for q in questions}
+    ceiling = score(task, {q.id: q.ceiling for q in questions}, golds).metrics
+    floor = score(task, {q.id: q.floor for q in questions}, golds).metrics
+    main = TASKS[task].metric
+    gain = (ceiling[main.key] - floor[main.key]) * (1 if main.higher_is_better else -1)
+    assert gain > 0.1
+    assert ceiling[main.key] != (1.0 if main.higher_is_better else 0.0)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_users_of_different_splits_are_disjoint_in_the_user_setting_and_the_same_in_the_time_setting(task: str) -> None:
+    users = {split: {q.user_id for q in generate(task, split, SMALL)} for split in ("train", "dev", "test")}
+    assert not users["train"] & users["dev"]
+    assert not users["dev"] & users["test"]
+    timed = with_knobs(SMALL, setting="time", train=6, dev=6, test=6)
+    splits = {split: list(generate(task, split, timed)) for split in ("train", "dev", "test")}
+    for train, dev, test in zip(*splits.values(), strict=True):
+        assert train.user_id == dev.user_id == test.user_id
+        texts = [[{k: v for k, v in item.items() if k != "id"} for item in q.profile] for q in (train, dev, test)]
+        assert texts[1][: len(texts[0])] == texts[0]
+        assert texts[2][: len(texts[1])] == texts[1]
+        assert len(texts[2]) == len(texts[0]) + 2
+
+
+def test_histories_keep_to_their_bounds() -> None:
+    lengths = Counter(len(q.profile) for q in generate("LaMP-3", "dev", with_knobs(SMALL, dev=300, history_min=2, history_max=5)))
+    assert set(lengths) == {2, 3, 4, 5}
+
+
+def test_one_item_does_not_tell_the_persona() -> None:
+    """Items of one user differ in what they show: tags, fields, openers."""
+    profile = user_questions("LaMP-2", "1", 1, with_knobs(SMALL, history_min=20, history_max=20))[0].profile
+    assert len({item["tag"] for item in profile}) > 2
+    titles = [item["title"] for item in user_questions("LaMP-4", "1", 1, with_knobs(SMALL, history_min=20, history_max=20))[0].profile]
+    openers = Counter(title.split(":")[0] for title in titles)
+    assert 1 < len(openers)
+
+
+def test_noise_of_one_makes_the_persona_useless() -> None:
+    from lampbench.metrics import score
+
+    questions = list(generate("LaMP-3", "dev", with_knobs(SMALL, dev=400, noise=1.0)))
+    golds = {q.id: q.output for q in questions}
+    ceiling = score("LaMP-3", {q.id: q.ceiling for q in questions}, golds).metrics["mae"]
+    floor = score("LaMP-3", {q.id: q.floor for q in questions}, golds).metrics["mae"]
+    assert ceiling > floor
+
+
+def test_with_full_drift_the_newest_documents_follow_another_persona() -> None:
+    """Strict reviewers turn lenient and so on: early and late scores of a level differ for two users in three."""
+    bias = {}
+    for drift in (0.0, 1.0):
+        knobs = with_knobs(SMALL, noise=0.0, drift=drift, history_min=40, history_max=40)
+        changed = 0
+        for user in range(60):
+            profile = user_questions("LaMP-2", f"{user}", 1, knobs)[0].profile
+            early = {tag for tag, n in Counter(i["tag"] for i in profile[:10]).items() if n > 1}
+            late = {tag for tag, n in Counter(i["tag"] for i in profile[-10:]).items() if n > 1}
+            changed += len(early & late) == 0
+        bias[drift] = changed
+    assert bias[0.0] < 5 < bias[1.0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"setting": "tome"}, "did you mean 'time'"),
+        ({"noise": 1.5}, "noise = 1.5"),
+        ({"history_min": 9, "history_max": 3}, "history bounds 9 to 3"),
+        ({"dev": -1}, "dev = -1"),
+        ({"sead": 3}, "did you mean 'seed'"),
+    ],
+)
+def test_impossible_knobs_are_refused_in_one_line(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(RequestError, match=re.escape(message)) as error:
+        with_knobs(Knobs(), **changes)
+    assert "\n" not in str(error.value)
+
+
+def test_every_task_has_a_world() -> None:
+    assert set(DOMAINS) == set(TASKS)
