@@ -59,7 +59,7 @@ class Preset:
     task_options: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
 
     def options_of(self, method: str, task: str, known: set[str]) -> dict[str, Any]:
-        """Options that differ from the method's defaults: general ones, then its own, then those for the task."""
+        """Options in place of the method's defaults: general ones, then its own, then those for the task."""
         general = {name: value for name, value in self.options.items() if name in known}
         return general | dict(self.methods.get(method, {})) | dict(self.task_options.get((method, task), {}))
 

@@ -1,4 +1,4 @@
-"""The k items that BM25 ranks first for the question's query, in the prompt (LaMP, arXiv:2304.11406, section 4).
+"""The k items that BM25 ranks first for the question's query, in the prompt (LaMP, arXiv:2304.11406).
 
 Okapi BM25 of the library rank_bm25 with its defaults, over the user's own items, words split at white space.
 """

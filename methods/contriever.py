@@ -1,7 +1,7 @@
-"""The k items that a dense retriever ranks first, in the prompt (LaMP, arXiv:2304.11406, section 4).
+"""The k items that a dense retriever ranks first, in the prompt (LaMP, arXiv:2304.11406).
 
-One encoder for queries and items, mean pooling, no normalisation, dot product: Contriever (arXiv:2112.09118) in the
-published settings, the preset's `retriever` here.
+One encoder for queries and items, mean pooling, no normalisation, dot product: Contriever (arXiv:2112.09118)
+in the published settings; here the preset's `retriever`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,354 @@
+"""From what was asked to a plan: every name, option and folder is checked before anything slow is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lampbench.configure import Setting, as_dict, make_config, parse_settings
+from lampbench.errors import RequestError, unknown
+from lampbench.method import Method, RunSettings
+from lampbench.models import ModelChoice
+from lampbench.preset import Preset, load_preset
+from lampbench.registry import LoadedMethod, find_method, list_methods, load
+from lampbench.tasks import SETTINGS, SPLITS, TASKS, Task, get_task
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+ALL = "all"
+
+Names = str | Sequence[str]
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What `lampbench run` was asked, as it was asked; None stands for what the preset says.
+
+    Attributes:
+        method: method names (`bm25`, `pplug+mean`), with commas or as a list; `all` for every method.
+        task: task names, likewise.
+        seed: one or more seeds.
+        set: `name=value` or `method.name=value`.
+        limit: only so many questions, sampled at random.
+        fresh: neither resume nor reuse anything that an earlier run left.
+    """
+
+    method: Names
+    task: Names = ALL
+    preset: str = "mini"
+    data: str | Path | None = None
+    setting: str | None = None
+    split: str = "dev"
+    llm: str | None = None
+    encoder: str | None = None
+    retriever: str | None = None
+    seed: int | str | Sequence[int] = 0
+    limit: int | None = None
+    set: Sequence[str] = ()
+    variant: str | None = None
+    suite: str | None = None
+    results: str | Path = "results"
+    device: str = "auto"
+    dtype: str | None = None
+    fresh: bool = False
+    offline: bool = False
+    methods_dir: str | Path | Sequence[str | Path] | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method on one task with one seed: what ends in one record."""
+
+    method: LoadedMethod
+    variant: str | None
+    config: Any
+    task: Task
+    seed: int
+    settings: RunSettings
+
+    @property
+    def label(self) -> str:
+        """The method as tables show it: `pplug+mean`."""
+        return f"{self.method.name}+{self.variant}" if self.variant else self.method.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked request.
+
+    Attributes:
+        jobs: what to run, in order: by method (those that others are built on first), task, seed.
+        settings_of: the `--set` values of each method, for methods that a job is built on too.
+    """
+
+    request: RunRequest
+    preset: Preset
+    suite: str
+    models: ModelChoice
+    data: str
+    setting: str
+    results: Path
+    jobs: tuple[Job, ...]
+    settings_of: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The tasks of the jobs, each once."""
+        return list({job.task.name: job.task for job in self.jobs}.values())
+
+    def config_of(self, method: LoadedMethod, task: Task, options: Mapping[str, Any]) -> Any:
+        """The Config of a method on a task: its defaults, the preset, `options`."""
+        return method_config(self.preset, method, task, options)
+
+
+def make_plan(request: RunRequest) -> Plan:
+    """Check the request, cheap things first.
+
+    Raises:
+        RequestError: anything in it is wrong.
+    """
+    preset = load_preset(request.preset)
+    tasks = [get_task(name) for name in _names(request.task, TASKS)]
+    setting = request.setting or preset.setting
+    if setting not in SETTINGS:
+        raise unknown("setting", setting, SETTINGS)
+    if request.split not in SPLITS:
+        raise unknown("split", request.split, SPLITS)
+    if request.dtype is not None and request.dtype not in DTYPES:
+        raise unknown("dtype", request.dtype, DTYPES)
+    if request.limit is not None and request.limit < 1:
+        raise RequestError(f"--limit must be at least 1, not {request.limit}")
+    for option, name in (("--variant", request.variant), ("--suite", request.suite)):
+        if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=+,-]*", name):
+            raise RequestError(f"{option} '{name}': use letters, digits and . _ = + , - only")
+    seeds = _seeds(request.seed)
+    chosen = _methods(request)
+    settings = parse_settings(request.set)
+    results = _writable(Path(request.results))
+    if request.data is not None and not Path(request.data).is_dir():
+        raise RequestError(f"--data {request.data}: no such folder")
+    models = {"--llm": request.llm, "--encoder": request.encoder, "--retriever": request.retriever}
+    for option, model in models.items():
+        if model is not None and _looks_like_a_path(model) and not Path(model).is_dir():
+            raise RequestError(f"{option} {model}: no such folder")
+
+    settings_of = _settings_of(settings, [method.name for method, _ in chosen])
+    jobs = []
+    for method, named in chosen:
+        texts = dict(_named_options(method, named)) | dict(settings_of.get(method.name, {}))
+        configs = {task.name: method_config(preset, method, task, texts) for task in tasks}
+        variant = request.variant or _variant(preset, method, named, settings_of, configs)
+        for task in tasks:
+            limits = RunSettings(preset.max_input_tokens, preset.max_new_tokens[task.name], preset.beams)
+            jobs += [Job(method, variant, configs[task.name], task, seed, limits) for seed in seeds]
+    _check_used(jobs, request)
+    return Plan(
+        request=request,
+        preset=preset,
+        suite=request.suite or _suite(preset, request, setting),
+        models=_models(preset, request),
+        data=str(request.data) if request.data is not None else preset.data,
+        setting=setting,
+        results=results,
+        jobs=tuple(jobs),
+        settings_of=settings_of,
+    )
+
+
+def method_config(preset: Preset, method: LoadedMethod, task: Task, options: Mapping[str, Any]) -> Any:
+    """The Config of a method on a task: its defaults, then what the preset says, then `options`.
+
+    Raises:
+        RequestError: an option does not exist or has the wrong type.
+    """
+    known = {f.name for f in dataclasses.fields(method.config)}
+    values = preset.options_of(method.name, task.name, known) | dict(options)
+    return make_config(method.config, values, owner=method.name)
+
+
+# Methods and their options
+
+
+def _names(value: Names, everything: Mapping[str, Any]) -> list[str]:
+    """`"a,b"`, `["a", "b"]` or `all` as a list without repetitions."""
+    parts = value.split(",") if isinstance(value, str) else list(value)
+    names = [part.strip() for part in parts if str(part).strip()]
+    if not names:
+        raise RequestError("no name given; write a name, several with commas, or all")
+    expanded = [name for part in names for name in (everything if part == ALL else [part])]
+    return list(dict.fromkeys(expanded))
+
+
+def _methods(request: RunRequest) -> list[tuple[LoadedMethod, str | None]]:
+    """The methods asked for with their named variants, those that others are built on first."""
+    infos = {info.name: info for info in list_methods(request.methods_dir) if not info.error}
+    chosen = []
+    for spec in _names(request.method, infos):
+        name, _, named = spec.partition("+")
+        chosen.append((load(find_method(name, request.methods_dir)), named or None))
+    # A method may reuse what the methods it is built on have computed, so it goes after them.
+    depth = {method.name: len(_uses(method, request)) for method, _ in chosen}
+    return sorted(chosen, key=lambda pair: depth[pair[0].name])
+
+
+def _uses(method: LoadedMethod, request: RunRequest, seen: tuple[str, ...] = ()) -> set[str]:
+    """The methods that it is built on with default options, directly or through others."""
+    if method.name in seen:
+        raise RequestError(f"methods are built on each other: {' → '.join([*seen, method.name])}")
+    names: set[str] = set()
+    for name in _instance(method, make_config(method.config, {}, owner=method.name)).uses():
+        used = load(find_method(name, request.methods_dir))
+        names |= {name} | _uses(used, request, (*seen, method.name))
+    return names
+
+
+def _instance(method: LoadedMethod, config: Any) -> Method:
+    try:
+        return method.cls(config)
+    except RequestError:
+        raise
+    except Exception as error:
+        raise RequestError(
+            f"method '{method.name}' is broken: {type(error).__name__}: {error} ({method.info.path})"
+        ) from error
+
+
+def _check_used(jobs: Sequence[Job], request: RunRequest) -> None:
+    """Every method that a job is built on exists and loads."""
+    for job in jobs:
+        for name in _instance(job.method, job.config).uses():
+            load(find_method(name, request.methods_dir))
+
+
+def _settings_of(settings: Sequence[Setting], running: Sequence[str]) -> dict[str, dict[str, str]]:
+    """`--set` values by method."""
+    names = list(dict.fromkeys(running))
+    by_method: dict[str, dict[str, str]] = {}
+    for setting in settings:
+        method = setting.method
+        if method is None:
+            if len(names) > 1:
+                example = f"{names[0]}.{setting.name}={setting.text}"
+                raise RequestError(f"--set {setting.name}: several methods run; write --set {example}")
+            method = names[0]
+        elif method not in names:
+            raise unknown("method in --set", method, names)
+        by_method.setdefault(method, {})[setting.name] = setting.text
+    return by_method
+
+
+def _named_options(method: LoadedMethod, named: str | None) -> Mapping[str, Any]:
+    if named is None:
+        return {}
+    variants = method.cls.variants
+    if named not in variants:
+        raise unknown(f"variant of {method.name}", named, variants)
+    return variants[named]
+
+
+def _variant(
+    preset: Preset,
+    method: LoadedMethod,
+    named: str | None,
+    settings_of: Mapping[str, Mapping[str, str]],
+    configs: Mapping[str, Any],
+) -> str | None:
+    """What tells this configuration from the preset's, for the path of its results.
+
+    A declared variant gives its name, also when its options were spelled out with `--set`; any other option
+    that differs is spelled out: `k=8`. So a changed option never overwrites the results of the default.
+    """
+    changed: dict[str, Any] = {}
+    for task, config in configs.items():
+        usual = as_dict(method_config(preset, method, get_task(task), {}))
+        changed |= {name: value for name, value in as_dict(config).items() if value != usual[name]}
+    if not changed and named is None:
+        return None
+    if named is None:
+        named = next(
+            (name for name, options in method.cls.variants.items() if dict(options) == changed), None
+        )
+    covered = method.cls.variants.get(named, {}) if named else {}
+    rest = {name: value for name, value in changed.items() if covered.get(name, ...) != value}
+    spelled = [f"{name}={_slug(value)}" for name, value in rest.items()]
+    return "+".join([*([named] if named else []), *spelled])[:100]
+
+
+def _slug(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(_slug(part) for part in value)
+    text = str(value).lower() if isinstance(value, bool) or value is None else str(value)
+    return re.sub(r"[^A-Za-z0-9._,-]+", "-", text).strip("-") or "empty"
+
+
+# The rest
+
+
+def _seeds(value: int | str | Sequence[int]) -> list[int]:
+    parts = [value] if isinstance(value, int) else value.split(",") if isinstance(value, str) else list(value)
+    try:
+        seeds = list(dict.fromkeys(int(part) for part in parts))
+    except ValueError:
+        raise RequestError(f"--seed {value}: write an integer, or several with commas") from None
+    if not seeds or any(seed < 0 for seed in seeds):
+        raise RequestError(f"--seed {value}: seeds are integers from 0")
+    return seeds
+
+
+def _models(preset: Preset, request: RunRequest) -> ModelChoice:
+    # One model may serve as both; another encoder then retrieves too.
+    apart = preset.retriever != preset.encoder
+    encoder = request.encoder or preset.encoder
+    return ModelChoice(
+        llm=request.llm or preset.llm,
+        encoder=encoder,
+        retriever=request.retriever or (preset.retriever if apart else encoder),
+        device=request.device,
+        dtype=request.dtype or preset.dtype,
+        offline=request.offline,
+    )
+
+
+def _suite(preset: Preset, request: RunRequest, setting: str) -> str:
+    """What must be equal for two rows to be compared, as a name: the preset and what differs from it."""
+    parts = [preset.name]
+    for value, usual in (
+        (request.llm, preset.llm),
+        (request.encoder, preset.encoder),
+        (request.data, preset.data),
+    ):
+        if value is not None and str(value) != usual:
+            parts.append(_slug(Path(str(value).rstrip("/")).name))
+    if setting != preset.setting:
+        parts.append(setting)
+    if request.split != "dev":
+        parts.append(request.split)
+    if request.dtype is not None and request.dtype not in ("auto", preset.dtype):
+        parts.append(request.dtype)
+    if request.limit is not None:
+        parts.append(f"limit{request.limit}")
+    return "-".join(parts)
+
+
+def _looks_like_a_path(model: str) -> bool:
+    return model.startswith((".", "/", "~")) or model.count("/") > 1 or "\\" in model
+
+
+def _writable(results: Path) -> Path:
+    """The folder, if it could be written to; nothing is left behind by asking."""
+    nearest = results
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    try:
+        if not nearest.is_dir():
+            raise NotADirectoryError(f"{nearest} is not a folder")
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise RequestError(f"--results {results}: cannot be written to: {reason}") from error
+    return results
