@@ -316,11 +316,8 @@ def _models(preset: Preset, request: RunRequest) -> ModelChoice:
 def _suite(preset: Preset, request: RunRequest, setting: str) -> str:
     """What must be equal for two rows to be compared, as a name: the preset and what differs from it."""
     parts = [preset.name]
-    for value, usual in (
-        (request.llm, preset.llm),
-        (request.encoder, preset.encoder),
-        (request.data, preset.data),
-    ):
+    for name in ("llm", "encoder", "retriever", "data"):
+        value, usual = getattr(request, name), getattr(preset, name)
         if value is not None and str(value) != usual:
             parts.append(_slug(Path(str(value).rstrip("/")).name))
     if setting != preset.setting:
