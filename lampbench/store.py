@@ -1,0 +1,212 @@
+"""The tables of a prepared task: Arrow files in batches of equal size, memory-mapped to be read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lampbench.official import item_content
+from lampbench.tasks import Task
+
+# Raised when the tables change: their columns, or the order of their rows, on which embedding matrices rest.
+STORE_FORMAT = 1
+
+# Fixed sizes, so that the batch of a row is a division; a reader decodes from at most a few batches.
+ITEMS_PER_BATCH = 2048
+EXAMPLES_PER_BATCH = 256
+
+ITEMS_FILE = "items.arrow"
+MANIFEST_FILE = "manifest.json"
+
+
+def examples_file(split: str) -> str:
+    """The name of the table of a split inside a store."""
+    return f"examples-{split}.arrow"
+
+
+def item_schema(task: Task) -> pa.Schema:
+    """Columns of the items table: the task's fields, `date` (null: none), `more` (other fields, as JSON)."""
+    names = (*task.item_fields, "date", "more")
+    # 64-bit offsets: a batch of very long texts cannot overflow.
+    return pa.schema([pa.field(name, pa.large_string()) for name in names])
+
+
+EXAMPLE_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        pa.field("input", pa.large_string()),
+        pa.field("output", pa.large_string()),
+        pa.field("user_id", pa.string()),
+        pa.field("item_rows", pa.list_(pa.int32())),
+        pa.field("item_ids", pa.list_(pa.string())),
+    ]
+)
+
+
+class TableWriter:
+    """Rows to an Arrow file, in batches of equal size."""
+
+    def __init__(self, path: Path, schema: pa.Schema, batch_rows: int) -> None:
+        self._schema = schema
+        self._batch_rows = batch_rows
+        self._rows: list[Sequence[Any]] = []
+        self._sink = pa.OSFile(str(path), "wb")
+        self._writer = pa.ipc.new_file(self._sink, schema)
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if kind is None:
+                self._flush()
+                self._writer.close()
+        finally:
+            self._sink.close()
+
+    def append(self, row: Sequence[Any]) -> None:
+        """Add one row: a value per column."""
+        self._rows.append(row)
+        if len(self._rows) == self._batch_rows:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        columns = zip(*self._rows, strict=True)
+        arrays = [_array(values, column.type) for values, column in zip(columns, self._schema, strict=True)]
+        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+        self._rows.clear()
+
+
+class ItemWriter(TableWriter):
+    """The items table: each content gets one row, at its first occurrence."""
+
+    def __init__(self, task: Task, path: Path) -> None:
+        super().__init__(path, item_schema(task), ITEMS_PER_BATCH)
+        self._task = task
+        self._known = DigestRows()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def row(self, item: dict[str, Any]) -> int:
+        """The row of the item's content."""
+        content = item_content(self._task, item)
+        row, new = self._known.add(content_digest(content))
+        if new:
+            self.append(content)
+        return row
+
+
+def content_digest(content: Sequence[str | None]) -> bytes:
+    """16 bytes that stand for what an item says: two items collide with a probability of about n² / 2^129."""
+    # As JSON the parts cannot run into each other: ("a", "bc") and ("ab", "c") differ.
+    text = json.dumps(content, ensure_ascii=False, check_circular=False)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+@dataclass
+class DigestRows:
+    """Rows numbered by digest, in order of first appearance.
+
+    An open-addressing table over one byte array: 16 bytes of digest and 6 to 12 of slots per row. A dict of
+    the same would take about 180, and a task has millions of items.
+    """
+
+    _digests: bytearray = field(default_factory=bytearray)
+    _slots: array[int] = field(default_factory=lambda: array("i", [-1]) * 1024)
+
+    def __len__(self) -> int:
+        return len(self._digests) // 16
+
+    def add(self, digest: bytes) -> tuple[int, bool]:
+        """The row of a digest of 16 bytes, and whether it is new."""
+        digests, slots = self._digests, self._slots
+        mask = len(slots) - 1
+        slot = int.from_bytes(digest[:8], "little") & mask
+        while (row := slots[slot]) >= 0:
+            start = row * 16
+            if digests[start : start + 16] == digest:
+                return row, False
+            slot = (slot + 1) & mask
+        row = len(self)
+        slots[slot] = row
+        digests += digest
+        if 3 * (row + 1) > 2 * len(slots):
+            self._grow()
+        return row, True
+
+    def _grow(self) -> None:
+        digests = self._digests
+        slots = array("i", [-1]) * (2 * len(self._slots))
+        mask = len(slots) - 1
+        for row in range(len(self)):
+            slot = int.from_bytes(digests[row * 16 : row * 16 + 8], "little") & mask
+            while slots[slot] >= 0:
+                slot = (slot + 1) & mask
+            slots[slot] = row
+        self._slots = slots
+
+
+def _array(values: Iterable[Any], kind: pa.DataType) -> pa.Array:
+    values = list(values)
+    try:
+        return pa.array(values, kind)
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, as a broken writer leaves it: no UTF-8 has it; a question mark stands in.
+        whole = [None if value is None else value.encode("utf-8", "replace").decode() for value in values]
+        return pa.array(whole, kind)
+
+
+class Table:
+    """An Arrow file of batches of equal size, memory-mapped; pickled as its path."""
+
+    def __init__(self, path: Path, batch_rows: int) -> None:
+        self.path = path
+        self.batch_rows = batch_rows
+        self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        self.names: tuple[str, ...] = tuple(self._reader.schema.names)
+        batches = self._reader.num_record_batches
+        self._batches: list[pa.RecordBatch | None] = [None] * batches
+        self._length = (batches - 1) * batch_rows + self.batch(batches - 1).num_rows if batches else 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Table, (self.path, self.batch_rows)
+
+    def batch(self, number: int) -> pa.RecordBatch:
+        batch = self._batches[number]
+        if batch is None:
+            batch = self._batches[number] = self._reader.get_batch(number)
+        return batch
+
+    def locate(self, row: int) -> tuple[pa.RecordBatch, int]:
+        number, position = divmod(row, self.batch_rows)
+        return self.batch(number), position
+
+    def take(self, rows: Sequence[int] | NDArray[Any], names: Sequence[str]) -> list[list[Any]]:
+        """Per name, the values of the rows, in their order."""
+        wanted = np.asarray(rows, dtype=np.int64)
+        columns: list[list[Any]] = [[None] * len(wanted) for _ in names]
+        numbers = wanted // self.batch_rows
+        for number in np.unique(numbers):
+            places = np.flatnonzero(numbers == number)
+            positions = pa.array(wanted[places] - number * self.batch_rows)
+            batch = self.batch(int(number))
+            for column, name in zip(columns, names, strict=True):
+                values = batch.column(name).take(positions).to_pylist()
+                for place, value in zip(places.tolist(), values, strict=True):
+                    column[place] = value
+        return columns
