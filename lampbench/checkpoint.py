@@ -1,0 +1,361 @@
+"""From a hub name or a folder to a loaded language model whose weights are proven to be the checkpoint's.
+
+Proven, because transformers can replace them without an error: version 5 forces `tie_word_embeddings=True`
+for the T5 family, although T5 1.1, FLAN-T5, mT5 and UMT5 have an output head of their own. `from_pretrained`
+keeps that head, but `tie_weights` and `resize_token_embeddings` overwrite it by the input embeddings (neither
+is ever called in lampbench). So head and input embeddings are compared with the checkpoint after every load,
+and the configuration of a model with its own head is set to say so, which makes later calls, copies and saved
+files right as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub import errors as hub_errors
+from huggingface_hub import utils as hub_utils
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from lampbench.errors import RequestError, RunError
+
+WEIGHT_FILES = (
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "pytorch_model.bin.index.json",
+    "pytorch_model.bin",
+)
+TOKENIZER_FILES = ("tokenizer.json", "*.model", "*.spm", "vocab.*", "tekken.json")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded language model.
+
+    Attributes:
+        model: the model with its language-modelling head, in evaluation mode.
+        tokenizer: its tokenizer, which truncates on the right.
+        id: the hub name, or the name of the folder.
+        revision: the hub's commit, or a hash of the folder's files.
+    """
+
+    model: Any
+    tokenizer: Any
+    id: str
+    revision: str
+
+
+def load_checkpoint(
+    name_or_path: str | Path, *, device: torch.device, dtype: torch.dtype, offline: bool, spread: bool = False
+) -> Checkpoint:
+    """Load a language model, encoder-decoder or decoder-only, and its tokenizer.
+
+    Args:
+        name_or_path: a hub name or a folder.
+        device: where the weights go.
+        dtype: their precision.
+        offline: use what is on disk only; also when HF_HUB_OFFLINE is set.
+        spread: spread the layers over all GPUs (accelerate's "balanced" map) instead of `device`.
+
+    Raises:
+        RequestError: there is no such model, or it cannot be loaded; says which and why.
+        RunError: the head or the input embeddings of the loaded model are not those of the checkpoint.
+    """
+    name = str(name_or_path)
+    folder = _folder(name)
+    offline = offline or os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "ON", "YES", "TRUE"}
+    if folder is not None:
+        _check_files(folder)
+    source = str(folder) if folder is not None else name
+    common: dict[str, Any] = {"local_files_only": offline or folder is not None, "trust_remote_code": False}
+    # Straight to the GPU: a model that fits there need not fit into the memory of the machine.
+    place: dict[str, Any] = {}
+    if spread:
+        place = {"device_map": "balanced"}
+    elif device.type == "cuda":
+        place = {"device_map": {"": device}}
+    try:
+        with quiet_transformers():
+            config = transformers.AutoConfig.from_pretrained(source, **common)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, **common)
+            kind = (
+                transformers.AutoModelForSeq2SeqLM
+                if config.is_encoder_decoder
+                else transformers.AutoModelForCausalLM
+            )
+            loaded: Any = kind.from_pretrained(
+                source, config=config, dtype=dtype, output_loading_info=True, **place, **common
+            )
+    except torch.OutOfMemoryError as error:
+        raise RunError(
+            f"LLM '{name}' does not fit into the memory of {device}: use --dtype bf16, --device balanced, "
+            "or a smaller model"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
+        raise RequestError(_why(name, folder, error, offline)) from error
+    model, info = loaded
+    if missing := sorted(info["missing_keys"]):
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise RequestError(
+            f"LLM '{name}' is no complete language model: its weights lack {', '.join(missing[:3])}{more}"
+        )
+    if any(p.is_meta for p in model.parameters()):
+        raise RequestError(f"LLM '{name}' does not fit into the GPUs of this machine together")
+    if not place:
+        model.to(device)
+    commit = getattr(config, "_commit_hash", None)
+    _verify(model, name, folder, commit)
+    tokenizer.truncation_side = "right"
+    if tokenizer.vocab_size > (rows := model.get_input_embeddings().weight.shape[0]):
+        raise RequestError(
+            f"LLM '{name}': its tokenizer knows {tokenizer.vocab_size} tokens and its embeddings {rows}: the "
+            "tokenizer belongs to another model"
+        )
+    return Checkpoint(
+        model.eval(),
+        tokenizer,
+        id=folder.resolve().name if folder is not None else name,
+        revision=folder_revision(folder) if folder is not None else (commit or "unknown"),
+    )
+
+
+def copy_model(model: Any) -> Any:
+    """A deep copy of `model`, with weights of its own and head and embeddings as in the original.
+
+    Raises:
+        RunError: the copy's head or embeddings differ from the original's.
+    """
+    import copy
+
+    twin = copy.deepcopy(model)
+    for what in ("get_input_embeddings", "get_output_embeddings"):
+        mine, other = getattr(model, what)(), getattr(twin, what)()
+        if mine is not None and not torch.equal(mine.weight, other.weight):
+            raise RunError(f"the copy of {type(model).__name__} lost its {what.removeprefix('get_')}")
+    return twin
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write `model` and `tokenizer` to `folder`, such that `load_checkpoint` reads back the same weights."""
+    with quiet_transformers():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def folder_revision(folder: Path) -> str:
+    """A hash of what decides a model's outputs: its configuration, vocabulary and weights.
+
+    Files under 100 MB are hashed in full, larger ones by size, first and last MB, so that a model of 20 GB
+    takes no longer than a small one.
+    """
+    digest = hashlib.sha256()
+    kinds = ("*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "*.bin")
+    for path in sorted({p for kind in kinds for p in folder.glob(kind)}):
+        size = path.stat().st_size
+        digest.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            if size < 100 << 20:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+            else:
+                digest.update(file.read(1 << 20))
+                file.seek(-(1 << 20), os.SEEK_END)
+                digest.update(file.read())
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without transformers' loading bars and warnings; the hub's download bars stay. Restores what was."""
+    log = transformers.utils.logging
+    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    downloads = not hub_utils.are_progress_bars_disabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    if downloads:
+        hub_utils.enable_progress_bars()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        if bars:
+            log.enable_progress_bar()
+        if not downloads:
+            hub_utils.disable_progress_bars()
+
+
+def _folder(name: str) -> Path | None:
+    """The folder that `name` means; None if it is a hub name."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise RequestError(f"LLM '{name}' is a file: name the folder that holds config.json and the weights")
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "\\" in name:
+        raise RequestError(f"LLM '{name}': there is no such folder")
+    return None
+
+
+def _check_files(folder: Path) -> None:
+    """What transformers reports badly, or not at all, when a file is absent or broken."""
+    if not (folder / "config.json").is_file():
+        raise RequestError(f"LLM folder '{folder}' has no config.json: it is not a saved model")
+    try:
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RequestError(f"LLM folder '{folder}': config.json is not valid JSON ({error})") from error
+    if not any((folder / file).is_file() for file in WEIGHT_FILES):
+        raise RequestError(f"LLM folder '{folder}' has no weights: expected model.safetensors")
+    if not any(True for kind in TOKENIZER_FILES for _ in folder.glob(kind)):
+        raise RequestError(
+            f"LLM folder '{folder}' has no tokenizer: expected tokenizer.json beside the weights"
+        )
+
+
+def _why(name: str, folder: Path | None, error: BaseException, offline: bool) -> str:
+    """One line on why a model does not load."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = f"{lines[0] if lines else type(error).__name__}"[:300]
+    if folder is not None:
+        if isinstance(error, SafetensorError):
+            reason = f"a weight file is damaged or incomplete ({reason})"
+        return f"LLM folder '{folder}' cannot be loaded: {reason}"
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    if any(isinstance(e, hub_errors.GatedRepoError) for e in causes):
+        return (
+            f"LLM '{name}': access must be requested on its page of the hub, then log in with `hf auth login`"
+        )
+    if any(isinstance(e, hub_errors.LocalEntryNotFoundError) for e in causes):
+        if offline:
+            return (
+                f"LLM '{name}' is not on this machine and the run is offline: run once without --offline, "
+                "or name a folder"
+            )
+        return f"LLM '{name}' is not on this machine and the hub cannot be reached"
+    if any(isinstance(e, (hub_errors.RepositoryNotFoundError, hub_errors.HFValidationError)) for e in causes):
+        return f"LLM '{name}' is neither a folder nor a public model of the hub"
+    return f"LLM '{name}' cannot be loaded: {reason}"
+
+
+# Verification
+
+
+def _verify(model: Any, name: str, folder: Path | None, commit: str | None) -> None:
+    """Compare head and input embeddings with the checkpoint; mark a model that has its own head as untied.
+
+    Raises:
+        RunError: they differ, or the checkpoint's files are not found.
+        RequestError: the configuration promises a head that the checkpoint does not hold.
+    """
+    if getattr(model, "hf_quantizer", None) is not None:
+        return  # quantized on load: not comparable by value
+    files = _Weights(name, folder, commit)
+    inputs, head = model.get_input_embeddings(), model.get_output_embeddings()
+    head_names = _names(model, head.weight, within=head) if head is not None else []
+    input_names = [n for n in _names(model, inputs.weight) if n not in head_names]
+    for what, module, names in (("input embeddings", inputs, input_names), ("output head", head, head_names)):
+        key = files.find(names)
+        if key is not None and not files.equal(key, module.weight):
+            raise RunError(
+                f"LLM '{name}': the {what} in memory and in the checkpoint ({key}) differ: transformers "
+                f"{transformers.__version__} replaced them on loading; try another version of it"
+            )
+        if what == "output head" and module is not None:
+            if key is not None and module.weight is not inputs.weight:
+                model.config.tie_word_embeddings = False
+            elif key is None and files.config().get("tie_word_embeddings") is False:
+                raise RequestError(f"LLM '{name}' has no output head in its weights ({', '.join(names)})")
+
+
+def _names(model: nn.Module, weight: Tensor, within: nn.Module | None = None) -> list[str]:
+    """The names under which the model knows `weight` (as the weight of the module `within` only)."""
+    if within is None:
+        return [n for n, p in model.named_parameters(remove_duplicate=False) if p is weight]
+    return [f"{n}.weight" for n, m in model.named_modules(remove_duplicate=False) if m is within]
+
+
+class _Weights:
+    """The tensors of a checkpoint on disk, read by name and in slices."""
+
+    def __init__(self, name: str, folder: Path | None, commit: str | None) -> None:
+        self._name, self._folder, self._commit = name, folder, commit
+        self._file_of: dict[str, Path] = {}
+        for file in WEIGHT_FILES:
+            path = self._path(file)
+            if path is None:
+                continue
+            if file.endswith(".index.json"):
+                shards = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+                found = {key: self._path(shard) for key, shard in shards.items()}
+                self._file_of = {key: shard for key, shard in found.items() if shard is not None}
+            elif path.suffix == ".safetensors":
+                with safe_open(path, "pt") as tensors:
+                    self._file_of = dict.fromkeys(tensors.keys(), path)
+            else:
+                self._file_of = dict.fromkeys(_load_bin(path), path)
+            return
+        raise RunError(f"LLM '{name}': its weight files are not found, so that its head cannot be verified")
+
+    def _path(self, file: str) -> Path | None:
+        if self._folder is not None:
+            path = self._folder / file
+            return path if path.is_file() else None
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(self._name, file, revision=self._commit)
+        return Path(cached) if isinstance(cached, str) else None
+
+    def config(self) -> dict[str, Any]:
+        """config.json as it was written; transformers changes values when it reads them."""
+        path = self._path("config.json")
+        return json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
+
+    def find(self, names: list[str]) -> str | None:
+        """The checkpoint's key for a tensor that the model calls by one of `names`.
+
+        Checkpoints saved from the model without its head lack the first part of the name; those saved from a
+        larger model have one more.
+        """
+        for name in names:
+            if name in self._file_of:
+                return name
+        for name in names:
+            for key in self._file_of:
+                if key.endswith(f".{name}") or ("." in key and name.endswith(f".{key}")):
+                    return key
+        return None
+
+    def equal(self, key: str, weight: Tensor, rows: int = 8192) -> bool:
+        """Whether the tensor `key`, in the precision of `weight`, is `weight`; read `rows` rows at a time."""
+        path = self._file_of[key]
+        if path.suffix != ".safetensors":
+            stored = _load_bin(path)[key]
+            return stored.shape == weight.shape and torch.equal(stored.to(weight.dtype), weight.cpu())
+        with safe_open(path, "pt") as tensors:
+            part = tensors.get_slice(key)
+            if list(part.get_shape()) != list(weight.shape):
+                return False
+            return all(
+                torch.equal(part[i : i + rows].to(weight.dtype), weight[i : i + rows].cpu())
+                for i in range(0, weight.shape[0], rows)
+            )
+
+
+def _load_bin(path: Path) -> dict[str, Tensor]:
+    try:
+        return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except RuntimeError:  # files of torch before 1.6 cannot be mapped
+        return torch.load(path, map_location="cpu", weights_only=True)

@@ -1,0 +1,495 @@
+"""The frozen LLM: text and soft vectors in, text or loss out. Encoder-decoder and decoder-only models alike.
+
+Soft vectors go into `inputs_embeds` in front of the token embeddings. No token is ever added to the
+vocabulary and the embeddings are never resized: under transformers 5 that silently replaces the output head
+of FLAN-T5 (see `lampbench.checkpoint`).
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+from lampbench.batching import TokenBudget
+from lampbench.checkpoint import copy_model, load_checkpoint, save_model
+from lampbench.devices import resolve_device, resolve_dtype
+from lampbench.errors import RequestError, RunError
+from lampbench.tokens import (
+    Request,
+    SpecialTokens,
+    TokenizedRequest,
+    pad_batch,
+    tokenize_requests,
+    tokenize_targets,
+)
+
+__all__ = ["FrozenLLM", "Generation", "Request", "resolve_device", "resolve_dtype"]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What the LLM answered.
+
+    Attributes:
+        text: the output, without special tokens and outer white space.
+        prompt_tokens: tokens of the prompt as the LLM read it, special tokens included.
+        soft_tokens: soft vectors in front of it.
+        generated_tokens: tokens of the output, the end token included, padding not.
+        truncated: whether the end of the prompt was cut off.
+    """
+
+    text: str
+    prompt_tokens: int
+    soft_tokens: int
+    generated_tokens: int
+    truncated: bool
+
+
+class FrozenLLM:
+    """A language model that answers and never changes.
+
+    All weights are frozen and the model is in evaluation mode. `loss` passes gradients on to soft vectors.
+
+    Attributes:
+        model: the transformers model.
+        tokenizer: its tokenizer.
+        id: the hub name, or the name of the folder.
+        revision: the hub's commit, or a hash of the folder's files.
+        is_encoder_decoder: whether the prompt has an encoder of its own.
+        budget: token positions per batch; shrinks when memory runs out.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        id: str,
+        revision: str = "unknown",
+        batch_tokens: int | None = None,
+    ) -> None:
+        if batch_tokens is not None and batch_tokens < 1:
+            raise RequestError(f"batch_tokens is {batch_tokens}: a batch holds at least one token")
+        self.tokenizer = tokenizer
+        self.id = id
+        self.revision = revision
+        self._attach(model.requires_grad_(False))
+        self.budget = TokenBudget(batch_tokens or default_batch_tokens(model, self.device))
+
+    def _attach(self, model: Any) -> None:
+        self.model = model.eval()
+        self.is_encoder_decoder = bool(model.config.is_encoder_decoder)
+        self._special = SpecialTokens.of(model, self.tokenizer)
+        # Checkpoints ship sampling temperatures, length limits and the like, which `generate` takes over
+        # wherever a call does not set the option.
+        model.generation_config = self._special.generation_config()
+        self._generation_configs: dict[tuple[int, int], GenerationConfig] = {}
+        self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._max_positions = _learned_positions(model)
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        offline: bool = False,
+        batch_tokens: int | None = None,
+    ) -> FrozenLLM:
+        """Load a model by hub name or from a folder.
+
+        Args:
+            name_or_path: a hub name or a folder.
+            device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`, or `balanced` (layers spread over all GPUs).
+            dtype: `auto` (bf16 on GPUs that compute in it, else fp32), `fp32`, `bf16`, or `fp16`, under which
+                every output and loss is checked for overflow.
+            offline: use what is on disk only; also when HF_HUB_OFFLINE is set.
+            batch_tokens: token positions per batch, padding and the beams' outputs included; the default
+                suits the device (see `default_batch_tokens`).
+
+        Raises:
+            RequestError: no such model, device or precision, or a folder that cannot be loaded.
+            RunError: the weights in memory are not the checkpoint's.
+        """
+        place = resolve_device(device)
+        loaded = load_checkpoint(
+            name_or_path,
+            device=place,
+            dtype=resolve_dtype(dtype, place),
+            offline=offline,
+            spread=str(device).strip().lower() == "balanced",
+        )
+        return cls(
+            loaded.model, loaded.tokenizer, id=loaded.id, revision=loaded.revision, batch_tokens=batch_tokens
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go: the device of the input embeddings."""
+        return self._embed.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights, and so of soft vectors inside the model."""
+        return self._embed.weight.dtype
+
+    @property
+    def hidden_size(self) -> int:
+        """The size of an input embedding, and so of a soft vector."""
+        return int(self._embed.weight.shape[1])
+
+    @property
+    def _embed(self) -> Any:
+        return self.model.get_input_embeddings()
+
+    @cached_property
+    def n_parameters(self) -> int:
+        """How many weights the model has; tied ones count once."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @cached_property
+    def embedding_norm(self) -> float:
+        """The mean L2 norm of the input embeddings over the vocabulary, in float32.
+
+        The scale at which a soft vector looks like a token: 539.9738 in the released Persona-Plug
+        (ModelForPer.py), which fits FLAN-T5-XXL only.
+        """
+        rows = self._embed.weight.shape[0]
+        total = 0.0
+        # In slices: a float32 copy of a large vocabulary would take GBs. Through the module and not its
+        # weight: some models scale their embeddings on the way.
+        with torch.no_grad():
+            for start in range(0, rows, 8192):
+                ids = torch.arange(start, min(start + 8192, rows), device=self.device)
+                total += float(self._embed(ids).float().norm(dim=-1).double().sum())
+        return total / rows
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens `text` has, special tokens included, uncut."""
+        return len(self.tokenizer(text, verbose=False)["input_ids"])
+
+    # Generation
+
+    def generate(
+        self,
+        requests: Sequence[Request | str],
+        *,
+        max_input_tokens: int,
+        max_new_tokens: int,
+        beams: int = 4,
+    ) -> list[Generation]:
+        """The answers to `requests`, in their order; run in batches of similar length, longest first.
+
+        Beam search without sampling, with length penalty 1 and without early stopping; whatever else the
+        checkpoint's generation configuration asks for is ignored. In float32 the answers do not depend on
+        how the requests fall into batches.
+
+        Args:
+            requests: prompts, with or without soft vectors; both may be mixed.
+            max_input_tokens: length at which a prompt is cut, special tokens included, soft vectors not. It
+                is cut on the right, as in the official code (LaMP/data/datasets.py), for decoder-only models
+                too: a prompt keeps its beginning.
+            max_new_tokens: length of an answer at most.
+            beams: beams of the search; 1 is greedy.
+
+        Raises:
+            RequestError: a limit below 1, soft vectors of the wrong shape, or more positions than the LLM
+                has.
+            RunError: a single request does not fit into memory, or float16 overflowed.
+        """
+        tokenized = self._tokenize(requests, max_input_tokens)
+        order = sorted(range(len(tokenized)), key=lambda i: -tokenized[i].length)
+        answers = self._answers((tokenized[i] for i in order), max_new_tokens, beams)
+        by_position = dict(zip(order, answers, strict=True))
+        return [by_position[i] for i in range(len(tokenized))]
+
+    def stream(
+        self,
+        requests: Iterable[Request | str],
+        *,
+        max_input_tokens: int,
+        max_new_tokens: int,
+        beams: int = 4,
+    ) -> Iterator[Generation]:
+        """The answers to `requests`, in order, as each batch of consecutive requests is done.
+
+        `requests` may be a generator; it is read one batch and one request ahead. See `generate`.
+        """
+        tokenized = (self._tokenize([request], max_input_tokens)[0] for request in requests)
+        return self._answers(tokenized, max_new_tokens, beams)
+
+    def _answers(
+        self, tokenized: Iterable[TokenizedRequest], max_new_tokens: int, beams: int
+    ) -> Iterator[Generation]:
+        if max_new_tokens < 1:
+            raise RequestError(f"max_new_tokens is {max_new_tokens}: it must be at least 1")
+        if beams < 1:
+            raise RequestError(f"beams is {beams}: it must be at least 1")
+        return self.budget.run(
+            tokenized,
+            # Keys and values of the prompt and of the answer are held once per beam.
+            cost=lambda request: beams * (request.length + max_new_tokens),
+            run_batch=partial(self._generate, max_new_tokens=max_new_tokens, beams=beams),
+        )
+
+    @torch.inference_mode()
+    def _generate(self, batch: list[TokenizedRequest], max_new_tokens: int, beams: int) -> list[Generation]:
+        longest = max(request.length for request in batch)
+        self._check_positions(
+            max(longest, max_new_tokens) if self.is_encoder_decoder else longest + max_new_tokens
+        )
+        inputs = pad_batch(batch, self._embed, self._special.pad, left=not self.is_encoder_decoder)
+        overflow = _Overflow() if self.dtype == torch.float16 else None
+        sequences = self.model.generate(
+            **inputs,
+            generation_config=self._generation_config(max_new_tokens, beams),
+            logits_processor=LogitsProcessorList([overflow] if overflow else []),
+        )
+        if overflow and overflow.seen:
+            raise _float16_error()
+        # What precedes an answer: the decoder's start token, or the prompt where it went in as token ids.
+        skip = 0
+        if self.is_encoder_decoder:
+            skip = 1
+        elif "input_ids" in inputs:
+            skip = inputs["input_ids"].shape[1]
+        rows = [self._special.until_end(row) for row in sequences[:, skip:].tolist()]
+        texts = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
+        return [
+            Generation(text.strip(), len(request.ids), request.n_soft, len(row), request.truncated)
+            for text, row, request in zip(texts, rows, batch, strict=True)
+        ]
+
+    def _generation_config(self, max_new_tokens: int, beams: int) -> GenerationConfig:
+        key = (max_new_tokens, beams)
+        if key not in self._generation_configs:
+            self._generation_configs[key] = self._special.generation_config(
+                max_new_tokens=max_new_tokens,
+                num_beams=beams,
+                do_sample=False,
+                length_penalty=1.0,
+                early_stopping=False,
+                use_cache=True,
+            )
+        return self._generation_configs[key]
+
+    # Loss
+
+    def loss(
+        self,
+        requests: Sequence[Request | str],
+        targets: Sequence[str],
+        *,
+        max_input_tokens: int,
+        max_target_tokens: int,
+        reduction: str = "mean",
+        dropout: bool = False,
+    ) -> Tensor:
+        """The cross-entropy of `targets` given `requests`, teacher-forced; differentiable in soft vectors.
+
+        Where nothing needs a gradient the examples run in batches by token budget, like `generate`;
+        otherwise in one batch, whose graph is kept.
+
+        Args:
+            requests: prompts, cut as in `generate`.
+            targets: the texts to predict; each is closed by the end token.
+            max_input_tokens: length of a prompt at most, soft vectors not counted.
+            max_target_tokens: length of a target at most, its end token included.
+            reduction: `mean` over all target tokens of the batch, or `none`: the mean of each example.
+            dropout: leave the LLM's dropout on, as the released Persona-Plug does in training.
+
+        Returns:
+            In float32: a number, or for `none` a vector of shape [n].
+
+        Raises:
+            RequestError: not one target per request, none at all, a limit below 1, or soft vectors of the
+                wrong shape.
+            RunError: float16 overflowed.
+        """
+        if reduction not in {"mean", "none"}:
+            raise ValueError(f"reduction is 'mean' or 'none', not {reduction!r}")
+        if len(requests) != len(targets) or not targets:
+            raise RequestError(f"{len(requests)} requests and {len(targets)} targets: give one target each")
+        answers = tokenize_targets(
+            targets,
+            self.tokenizer,
+            self._special,
+            max_tokens=max_target_tokens,
+            decoder_only=not self.is_encoder_decoder,
+        )
+        tokenized = self._tokenize(requests, max_input_tokens, answers)
+        run = partial(self._summed_losses, dropout=dropout)
+        if torch.is_grad_enabled() and (
+            any(request.soft is not None and request.soft.requires_grad for request in tokenized)
+            or any(p.requires_grad for p in self.model.parameters())
+        ):
+            sums = run(tokenized)
+        else:
+            order = sorted(range(len(tokenized)), key=lambda i: -tokenized[i].length)
+            sums = torch.empty(len(tokenized), device=self.device)
+            with torch.no_grad():
+                results = self.budget.run(
+                    (tokenized[i] for i in order),
+                    cost=lambda request: request.length + len(request.target),
+                    run_batch=lambda batch: list(run(batch).unbind()),
+                )
+                for i, value in zip(order, results, strict=True):
+                    sums[i] = value
+        if self.dtype == torch.float16 and not torch.isfinite(sums).all():
+            raise _float16_error()
+        counts = torch.tensor([len(request.target) for request in tokenized], device=sums.device)
+        return sums.sum() / counts.sum() if reduction == "mean" else sums / counts
+
+    def _summed_losses(self, batch: list[TokenizedRequest], dropout: bool) -> Tensor:
+        """The cross-entropy of each example's target, summed over its tokens, [n]."""
+        width = max(len(request.target) for request in batch)
+        rows = [[*request.target, *[-100] * (width - len(request.target))] for request in batch]
+        labels = torch.tensor(rows, device=self.device)
+        forward = self._seq2seq_logits if self.is_encoder_decoder else self._causal_logits
+        self.model.train(dropout)
+        try:
+            logits = forward(batch, labels)
+        finally:
+            self.model.eval()
+        labels = labels.to(logits.device)
+        losses = F.cross_entropy(logits.float().transpose(1, 2), labels, reduction="none")
+        return losses.sum(dim=1).to(self.device)
+
+    def _seq2seq_logits(self, batch: list[TokenizedRequest], labels: Tensor) -> Tensor:
+        self._check_positions(max(labels.shape[1], *(request.length for request in batch)))
+        start = labels.new_full((len(batch), 1), self._special.start)
+        shifted = torch.cat([start, labels[:, :-1]], dim=1)
+        shifted = shifted.masked_fill(shifted == -100, self._special.pad)
+        inputs = pad_batch(batch, self._embed, self._special.pad, left=False)
+        return self.model(**inputs, decoder_input_ids=shifted, use_cache=False).logits
+
+    def _causal_logits(self, batch: list[TokenizedRequest], labels: Tensor) -> Tensor:
+        """The logits that predict the targets: [n, target length, vocabulary].
+
+        Padded on the right, and not on the left as in generation: under a causal mask all positions are then
+        right in every architecture, and no token sees padding.
+        """
+        inputs = pad_batch(batch, self._embed, self._special.pad, left=False, with_targets=True)
+        width = inputs["attention_mask"].shape[1]
+        self._check_positions(width)
+        # The last position of a prompt predicts the first token of its target.
+        starts = torch.tensor([request.length - 1 for request in batch], device=labels.device)
+        first = 0
+        if self._keeps_logits:
+            # The logits of long prompts over a large vocabulary would take more memory than all the rest.
+            first = min(request.length for request in batch) - 1
+            inputs["logits_to_keep"] = torch.arange(first, width - 1, device=labels.device)
+        logits = self.model(**inputs, use_cache=False).logits
+        columns = starts[:, None] - first + torch.arange(labels.shape[1], device=labels.device)
+        # Beyond the end of a short example the labels are masked: any column will do.
+        columns = columns.clamp(max=logits.shape[1] - 1).to(logits.device)
+        return logits[torch.arange(len(batch), device=logits.device)[:, None], columns]
+
+    # Copies
+
+    def trainable_copy(self) -> Any:
+        """A deep copy of the model with gradients on, for methods that tune weights; this one stays frozen.
+
+        Wrap it, or what adapters make of it, by `using` to generate with it.
+        """
+        return copy_model(self.model).requires_grad_(True)
+
+    def using(self, model: Any) -> FrozenLLM:
+        """This LLM's interface around another model of the same vocabulary, such as a tuned copy.
+
+        Its weights are not frozen, so that `loss` passes gradients to those that want them; it is set to
+        evaluation mode. The token budget is shared.
+        """
+        other = copy.copy(self)
+        for name in ("n_parameters", "embedding_norm"):
+            other.__dict__.pop(name, None)
+        other._attach(model)
+        return other
+
+    def save(self, folder: str | Path) -> None:
+        """Write model and tokenizer to `folder`, from where `load` reads the same weights."""
+        save_model(self.model, self.tokenizer, Path(folder))
+
+    def _tokenize(
+        self,
+        requests: Sequence[Request | str],
+        max_input_tokens: int,
+        targets: Sequence[tuple[int, ...]] | None = None,
+    ) -> list[TokenizedRequest]:
+        return tokenize_requests(
+            requests,
+            self.tokenizer,
+            self._special,
+            max_tokens=max_input_tokens,
+            decoder_only=not self.is_encoder_decoder,
+            hidden_size=self.hidden_size,
+            targets=targets,
+        )
+
+    def _check_positions(self, length: int) -> None:
+        if self._max_positions is not None and length > self._max_positions:
+            raise RequestError(
+                f"{length} positions are needed (soft vectors, prompt, answer) and LLM '{self.id}' has "
+                f"{self._max_positions}: lower max_input_tokens or max_new_tokens"
+            )
+
+
+def default_batch_tokens(model: Any, device: torch.device) -> int:
+    """How many token positions a batch may hold on `device`, beams counted.
+
+    On the CPU a constant, small enough for the caches. On a GPU half of the free memory over what one
+    position costs: keys and values in every layer, and as much again for activations. A rough estimate will
+    do, because batches shrink when it was too high.
+    """
+    if device.type != "cuda":
+        return 4096
+    config = model.config
+    layers = config.num_hidden_layers + (getattr(config, "num_decoder_layers", None) or 0)
+    weight = model.get_input_embeddings().weight
+    position = 4 * layers * weight.shape[1] * weight.element_size()
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(min(max(free // 2 // position, 2048), 131_072))
+
+
+def _learned_positions(model: nn.Module) -> int | None:
+    """How many positions a model with a table of them has; None for relative and rotary ones."""
+    table = re.compile(r"(^|\.)(wpe|position_embeddings|embed_positions)$")
+    sizes = [
+        module.num_embeddings
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Embedding) and table.search(name)
+    ]
+    return min(sizes, default=None)
+
+
+class _Overflow(LogitsProcessor):
+    """Notes scores that are not numbers, without making the device wait in every step."""
+
+    def __init__(self) -> None:
+        self._flag: Tensor | None = None
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        # Minus infinity is how generation forbids a token.
+        bad = (scores.isnan() | scores.isposinf()).any()
+        self._flag = bad if self._flag is None else self._flag | bad
+        return scores
+
+    @property
+    def seen(self) -> bool:
+        return self._flag is not None and bool(self._flag)
+
+
+def _float16_error() -> RunError:
+    return RunError("the LLM overflowed in float16 (values that are not finite): use --dtype bf16 or fp32")
