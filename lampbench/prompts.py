@@ -298,9 +298,11 @@ def personalized_prompt(
 
     Identical to the official prompts (in-prompt augmentation, arXiv:2404.05970 Table 2, as released). Each
     item's long field is cut to what `plan_budget` leaves it; titles, tags and scores are never cut. Without
-    items, or where even a cut to nothing does not fit, the prompt is the raw input. The budget assumes that
-    an input needs at most its share of `max_length`; with a longer one the prompt exceeds `max_length`, and
-    the LLM cuts it at its end.
+    items, or where the fixed parts alone do not fit, the prompt is the raw input.
+
+    The budget is the official estimate and no guarantee. Joining costs a few tokens more or less than it
+    says, and an input longer than its share is not cut here: such a prompt exceeds `max_length`, and the LLM
+    cuts its end.
 
     Args:
         task: the task or its name.

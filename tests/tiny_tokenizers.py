@@ -1,0 +1,24 @@
+"""Small tokenizers of the kinds that LLMs have, made in memory."""
+
+from __future__ import annotations
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+
+def word_tokenizer() -> PreTrainedTokenizerFast:
+    """One token per word or punctuation mark, nearly all of them unknown; adds no special tokens."""
+    words = ["<unk>", "lamp", "movie", "the", "a", "is", '"', ".", ","]
+    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+
+
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """One token per byte, with a beginning token and no end token, as Llama tokenizers do."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE({token: i for i, token in enumerate(["<s>", *alphabet])}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>")
