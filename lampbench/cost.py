@@ -1,0 +1,140 @@
+"""What a run costs: tokens, calls of the LLM, seconds per phase, memory, and bytes kept for each user."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from lampbench.environment import peak_gpu_bytes, peak_rss_bytes
+
+PREDICT = "predict"
+"""The phase in which questions are answered."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run has cost.
+
+    Attributes:
+        examples: questions answered; the three token counts are sums over them.
+        prompt_tokens: text tokens of the prompts.
+        soft_tokens: soft vectors in front of them.
+        generated_tokens: tokens of the outputs.
+        llm_calls: prompts that the LLM has answered, those for other purposes than the answer included.
+        seconds: wall time per phase (such as `fit`, `predict`), resumed parts included.
+        examples_per_second: questions answered per second of the phase `predict`, over those questions that
+            were answered while it was timed; None before there is one.
+        peak_rss_bytes: most main memory held at once by the process.
+        peak_gpu_bytes: most GPU memory held at once; None without a GPU.
+        bytes_per_user: what must be kept for one user between questions, in bytes, as a mean over users: the
+            text of the history, its embeddings, or one vector. None if the method does not say.
+    """
+
+    examples: int = 0
+    prompt_tokens: int = 0
+    soft_tokens: int = 0
+    generated_tokens: int = 0
+    llm_calls: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    examples_per_second: float | None = None
+    peak_rss_bytes: int | None = None
+    peak_gpu_bytes: int | None = None
+    bytes_per_user: float | None = None
+
+
+class CostMeter:
+    """Adds up a cost while a run goes on.
+
+        meter = CostMeter()
+        with meter.phase("predict"):
+            meter.add_line(line)         # a line of predictions.jsonl, for each question
+        meter.cost()
+
+    Args:
+        before: the cost recorded by the part of the run that was interrupted. Its seconds, peaks and calls
+            beside the questions are carried on; its tokens are not, because every prediction is counted from
+            the log, old or new.
+    """
+
+    def __init__(self, before: Cost | None = None) -> None:
+        before = before or Cost()
+        self._seconds = dict(before.seconds)
+        self._peaks = (before.peak_rss_bytes, before.peak_gpu_bytes)
+        self._tokens = {"prompt": 0, "soft": 0, "generated": 0}
+        self._examples = 0
+        self._rate = before.examples_per_second
+        self._timed_examples = 0
+        self._timed_seconds = 0.0
+        self._other_calls = max(0, before.llm_calls - before.examples)
+        self._kept: tuple[int, int] | None = None
+        self._running: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Counts the wall time of the block under that name; the same name adds up.
+
+        The time of a block that is left by an exception counts too: it was spent.
+        """
+        if name in self._running:
+            raise ValueError(f"the phase '{name}' is already being timed")
+        self._running[name] = time.perf_counter()
+        try:
+            yield
+        finally:
+            elapsed = time.perf_counter() - self._running.pop(name)
+            self._seconds[name] = self._seconds.get(name, 0.0) + elapsed
+            if name == PREDICT:
+                self._timed_seconds += elapsed
+
+    def seconds(self, name: str) -> float:
+        """Seconds of that phase until now."""
+        started = self._running.get(name)
+        return self._seconds.get(name, 0.0) + (time.perf_counter() - started if started is not None else 0.0)
+
+    def add_line(self, line: Mapping[str, Any]) -> None:
+        """Counts one answered question from its line in predictions.jsonl.
+
+        Lines that an interrupted run left are added outside the phase `predict`: nobody knows how long they
+        took.
+        """
+        self._examples += 1
+        self._timed_examples += PREDICT in self._running
+        tokens = line.get("tokens") or {}
+        for kind in self._tokens:
+            self._tokens[kind] += int(tokens.get(kind, 0))
+
+    def add_calls(self, n: int) -> None:
+        """Counts LLM calls beyond the one per question, such as those that score training data."""
+        self._other_calls += n
+
+    def set_kept(self, n_bytes: int, n_users: int) -> None:
+        """States that the method keeps `n_bytes` in all for `n_users` users."""
+        if n_users > 0:
+            self._kept = (n_bytes, n_users)
+
+    def cost(self) -> Cost:
+        """The cost until now."""
+        seconds = {name: self.seconds(name) for name in [*self._seconds, *self._running]}
+        predict = self._timed_seconds
+        if PREDICT in self._running:
+            predict += time.perf_counter() - self._running[PREDICT]
+        timed = predict > 0 and self._timed_examples > 0
+        return Cost(
+            examples=self._examples,
+            prompt_tokens=self._tokens["prompt"],
+            soft_tokens=self._tokens["soft"],
+            generated_tokens=self._tokens["generated"],
+            llm_calls=self._examples + self._other_calls,
+            seconds={name: round(value, 3) for name, value in seconds.items()},
+            examples_per_second=round(self._timed_examples / predict, 3) if timed else self._rate,
+            peak_rss_bytes=_largest(self._peaks[0], peak_rss_bytes()),
+            peak_gpu_bytes=_largest(self._peaks[1], peak_gpu_bytes()),
+            bytes_per_user=round(self._kept[0] / self._kept[1], 1) if self._kept else None,
+        )
+
+
+def _largest(*values: int | None) -> int | None:
+    return max((value for value in values if value is not None), default=None)

@@ -1,0 +1,352 @@
+"""The record of a run: what ran, on what, with what result, at what cost. One run, one record.json.
+
+    results/<suite>/<task>/<method>[+<variant>]/seed<k>/record.json        this module
+                                                       /predictions.jsonl    lampbench.prediction_log
+
+A record is written when its run starts, and again when it has ended or failed. It is made to be published, so
+nothing in it may tell where it was made: models and data that lie in a local folder go by the name of that
+folder and a hash of its content (`revision`, `fingerprint`), and texts with paths in them go through
+`shareable` first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from lampbench.cost import Cost
+from lampbench.environment import Environment
+from lampbench.errors import RequestError
+from lampbench.jsonfile import NOT_IN_FILE, WrongShape, plain, pretty, read_as, write_atomic
+from lampbench.prediction_log import PredictionLog
+from lampbench.tasks import TASKS
+
+__all__ = [
+    "PREDICTIONS",
+    "RECORD",
+    "SCHEMA_VERSION",
+    "DataRecord",
+    "MethodRecord",
+    "MetricRecord",
+    "ModelRecord",
+    "PredictionLog",
+    "Record",
+    "TrainingRecord",
+    "check_writable",
+    "load_records",
+    "now",
+    "read_record",
+    "request_key",
+    "run_path",
+    "shareable",
+    "write_record",
+]
+
+SCHEMA_VERSION = 1
+RECORD = "record.json"
+PREDICTIONS = "predictions.jsonl"
+
+Status = Literal["started", "complete", "failed"]
+STATUSES: tuple[str, ...] = get_args(Status)
+
+
+@dataclass(frozen=True)
+class MethodRecord:
+    """The method of a run.
+
+    Attributes:
+        name: its name, such as `bm25`.
+        variant: what tells this configuration from the usual one; None for the usual one.
+        origin: where its file was found.
+        sha256: hash of its file.
+        config: every option with its value.
+        trainable_parameters: number of trained scalars; 0 for a method that trains nothing.
+        summary, paper: as the method states them.
+        reads_profile: False if it looks at no history at all. Such a method is what personalization is
+            measured against; None if nobody says.
+        order: place among the columns of a table, low first; None: after those that have one, by name.
+    """
+
+    name: str
+    variant: str | None = None
+    origin: str = ""
+    sha256: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    trainable_parameters: int = 0
+    summary: str = ""
+    paper: str = ""
+    reads_profile: bool | None = None
+    order: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The name that tables show and the folder has: `name` or `name+variant`."""
+        return f"{self.name}+{self.variant}" if self.variant else self.name
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """The questions of a run.
+
+    Attributes:
+        name: what the data are, such as `LaMP` or the name of their folder.
+        setting, split: such as `time` and `dev`.
+        fingerprint: hash of their content.
+        n: questions answered.
+        counts: facts about them, such as questions per split, empty profiles, undated items.
+        limit: number of questions drawn at random; None if all were asked.
+    """
+
+    name: str
+    setting: str
+    split: str
+    fingerprint: str
+    n: int
+    counts: dict[str, int] = field(default_factory=dict)
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A model: hub name or name of its folder, revision (commit, or hash of its content), precision, size."""
+
+    id: str
+    revision: str | None = None
+    dtype: str | None = None
+    parameters: int | None = None
+
+
+@dataclass(frozen=True)
+class MetricRecord:
+    """A metric: its value, the 95 % interval over examples (None where there is none), and their number."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What training did: its settings, steps, seconds, and curves as (step, value)."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    steps: int = 0
+    seconds: float = 0.0
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    dev: list[tuple[int, float]] = field(default_factory=list)
+    selected_step: int | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run of one method on one task with one seed.
+
+    Attributes:
+        suite, task, seed: with the method, what the run's folder is named after.
+        generation: the limits of generation (input tokens, new tokens, beams).
+        status: `started`, `complete`, or `failed`.
+        error: why it failed, in one line.
+        request: hash of everything that decides the result (see request_key). A record answers a request only
+            if the two keys are equal.
+        command: the command, made shareable.
+        prompt_version: version of the prompt templates.
+        retriever: the model of dense retrieval, where it is not the encoder.
+        metrics: by key, the task's main metric first.
+        counts: what went wrong how often: `n`, `truncated`, `unparsed`, `empty` (outputs), `empty_profile`,
+            `undated`.
+        predictions_sha256: hash of the predictions.jsonl that was scored.
+        started, finished: UTC times.
+        folder: where the record was read from; not part of the file.
+    """
+
+    suite: str
+    task: str
+    seed: int
+    method: MethodRecord
+    data: DataRecord
+    llm: ModelRecord
+    generation: dict[str, Any]
+    status: Status = "started"
+    error: str | None = None
+    request: str = ""
+    command: str = ""
+    prompt_version: int = 1
+    encoder: ModelRecord | None = None
+    retriever: ModelRecord | None = None
+    metrics: dict[str, MetricRecord] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    cost: Cost = field(default_factory=Cost)
+    training: TrainingRecord | None = None
+    environment: Environment = field(default_factory=Environment)
+    predictions_sha256: str | None = None
+    started: str | None = None
+    finished: str | None = None
+    folder: Path | None = field(default=None, compare=False, metadata=NOT_IN_FILE)
+
+    @property
+    def name(self) -> str:
+        """The run as people type it: `suite/task/method/seed0`."""
+        return f"{self.suite}/{self.task}/{self.method.label}/seed{self.seed}"
+
+    @property
+    def predictions(self) -> Path:
+        """The predictions.jsonl beside this record, which must have been read from a folder."""
+        if self.folder is None:
+            raise ValueError(f"the record of {self.name} was not read from a folder")
+        return self.folder / PREDICTIONS
+
+
+def run_path(
+    results: str | Path, suite: str, task: str, method: str, variant: str | None = None, seed: int = 0
+) -> Path:
+    """The folder of a run, the same for the same request.
+
+    Raises:
+        RequestError: a part is no name for a folder.
+    """
+    label = f"{method}+{variant}" if variant else method
+    for kind, part in (("suite", suite), ("task", task), ("method", label)):
+        if not re.fullmatch(r"[^\s./\\:*?\"<>|\x00-\x1f][^/\\:*?\"<>|\x00-\x1f]*", part):
+            raise RequestError(f"{kind} '{part}' cannot name a folder: use letters, digits, - _ . +")
+    return Path(results) / suite / task / label / f"seed{seed}"
+
+
+def write_record(record: Record, results: str | Path) -> Path:
+    """Writes record.json into the folder of the run, whole or not at all.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        RunError: a number is not finite (the message names its field), or the file cannot be written.
+        RequestError: a name cannot be that of a folder.
+    """
+    folder = run_path(
+        results, record.suite, record.task, record.method.name, record.method.variant, record.seed
+    )
+    path = folder / RECORD
+    content = {"schema": SCHEMA_VERSION, **plain(record)}
+    write_atomic(path, pretty(content) + "\n")
+    return path
+
+
+def read_record(path: str | Path) -> Record:
+    """The record in that file, or in the folder of that run.
+
+    Raises:
+        RequestError: it cannot be read, is no record, or is from a newer lampbench.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / RECORD
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise RequestError(f"{path} is not JSON ({error}); run it again, or remove it") from error
+    version = content.pop("schema", None) if isinstance(content, dict) else None
+    if not isinstance(version, int):
+        raise RequestError(f"{path} is not the record of a run: it has no schema version")
+    if version > SCHEMA_VERSION:
+        raise RequestError(
+            f"{path} has schema version {version}, and this lampbench reads up to {SCHEMA_VERSION}: "
+            "use a newer lampbench"
+        )
+    try:
+        record = read_as(Record, content)
+    except WrongShape as error:
+        raise RequestError(f"{path} is not a record of schema version {version}: {error}") from error
+    return replace(record, folder=path.parent)
+
+
+def load_records(results: str | Path = "results", suite: str | None = None) -> list[Record]:
+    """All records below a results folder, by suite, task (in the benchmark's order), method and seed.
+
+    The folder of a suite names it, so that renaming the folder renames the suite.
+
+    Args:
+        results: the folder.
+        suite: only that suite.
+
+    Raises:
+        RequestError: no such folder or suite, a record that cannot be read, or one that lies where another
+            belongs.
+    """
+    root = Path(results)
+    if not root.is_dir():
+        raise RequestError(f"--results {root}: no such folder")
+    if suite is not None and not (root / suite).is_dir():
+        raise RequestError(f"suite '{suite}': no such folder in {root}")
+    records = [_placed(read_record(path), path) for path in _record_files(root, suite)]
+    task_order = {name: i for i, name in enumerate(TASKS)}
+    return sorted(
+        records, key=lambda r: (r.suite, task_order.get(r.task, len(TASKS)), r.task, r.method.label, r.seed)
+    )
+
+
+def _record_files(root: Path, suite: str | None) -> Iterator[Path]:
+    for folder in [root / suite] if suite is not None else sorted(root.iterdir()):
+        if not folder.name.startswith("."):
+            yield from sorted(folder.glob(f"*/*/seed*/{RECORD}"))
+
+
+def _placed(record: Record, path: Path) -> Record:
+    suite, *place = path.parts[-5:-1]
+    if place != [record.task, record.method.label, f"seed{record.seed}"]:
+        raise RequestError(
+            f"{path} is the record of {record.task}/{record.method.label}/seed{record.seed}: "
+            "it was copied to a wrong place; move it there, or remove it"
+        )
+    return replace(record, suite=suite)
+
+
+def request_key(request: Mapping[str, Any]) -> str:
+    """SHA-256 of all that decides a result, as JSON with sorted keys: equal requests have equal keys."""
+    text = json.dumps(plain(request, "request"), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def shareable(text: str | Sequence[str]) -> str:
+    """A command or message without the folders of its machine: of an absolute path, the last part.
+
+    >>> shareable(["lampbench", "run", "--data", "/home/me/LaMP"])
+    'lampbench run --data LaMP'
+    """
+    if not isinstance(text, str):
+        return shlex.join(shareable(part) for part in text)
+    # A path starts a word or follows one of = ' " ( [ :  -- but not inside a URL or a hub name.
+    unix = r"(?<![\w./:~-])(?:~?/(?:[^/\s'\"=,;:()\[\]]+/)+)"
+    windows = r"(?<![\w.])(?:[A-Za-z]:\\(?:[^\\\s'\"]+\\)+)"
+    return re.sub(f"{unix}|{windows}", "", text)
+
+
+def check_writable(results: str | Path) -> None:
+    """Makes sure that records can be written below that folder, before anything slow runs.
+
+    The folder is made if it is not there.
+
+    Raises:
+        RequestError: they cannot.
+    """
+    try:
+        os.makedirs(results, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results):
+            pass
+    except OSError as error:
+        raise RequestError(f"--results {results}: cannot write there: {error.strerror or error}") from error
+
+
+def now() -> str:
+    """The time, in UTC to the second: `2025-03-01T12:00:00Z`."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
