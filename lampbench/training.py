@@ -1,0 +1,394 @@
+"""The one training loop: AdamW, warm-up and decay, mixed precision, checkpoints, and the same result after a
+kill.
+
+Everything random in a run is a function of (seed, step): the order of the examples is computed and not kept,
+and torch's generators are seeded anew at every step. So a resumed run does what an undisturbed one would have
+done, and how often the dev set is scored changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lampbench.errors import RequestError, RunError
+from lampbench.order import Order
+from lampbench.weights import load_trainable, replacing, save_trainable, set_trainable, trainable
+
+__all__ = ["TrainReport", "TrainSettings", "load_trainable", "save_trainable", "steps_for", "train"]
+
+T = TypeVar("T")
+
+CURVE_POINTS = (
+    200  # at most so many points of the training loss are kept, each the mean of its stretch of steps
+)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train.
+
+    Attributes:
+        steps: optimizer steps.
+        batch_size: examples per forward pass.
+        accumulation: forward passes per step; a step sees `batch_size * accumulation` examples.
+        learning_rate: peak of the schedule.
+        weight_decay: of AdamW, on matrices only (biases, norms and single vectors are left alone).
+        warmup: share of the steps in which the learning rate rises linearly from zero.
+        schedule: what follows: `linear` decay to zero, or `constant`.
+        clip: largest L2 norm of the gradient; 0 for no limit.
+        eval_every: steps between scores on the dev examples, the last step included; 0 for never.
+        seed: of the order of the examples and of everything drawn from torch.
+        mixed_precision: of the forward pass; weights and optimizer stay float32.
+        checkpoint_every: steps between checkpoints; 0 for never.
+        select: which weights to end with: those of the `last` step or those of the `best` dev score.
+        patience: stop after so many dev scores in a row without a new best; 0 for never.
+    """
+
+    steps: int
+    batch_size: int = 16
+    accumulation: int = 1
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.0
+    warmup: float = 0.05
+    schedule: Literal["linear", "constant"] = "linear"
+    clip: float = 1.0
+    eval_every: int = 0
+    seed: int = 0
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    checkpoint_every: int = 200
+    select: Literal["last", "best"] = "last"
+    patience: int = 0
+
+    @property
+    def step_size(self) -> int:
+        """Examples per optimizer step."""
+        return self.batch_size * self.accumulation
+
+
+@dataclass
+class TrainReport:
+    """What a training run did.
+
+    Attributes:
+        steps: optimizer steps done (fewer than asked for when patience ended the run).
+        seconds: wall time, that of resumed parts included.
+        losses: (last step, mean training loss) of consecutive stretches of steps.
+        dev: (step, dev score), lower is better.
+        selected_step: the step whose weights the module has now.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    dev: list[tuple[int, float]] = field(default_factory=list)
+    selected_step: int = 0
+
+
+def steps_for(n_examples: int, epochs: float, step_size: int) -> int:
+    """Steps that see `n_examples` examples `epochs` times, `step_size` at a time; at least one."""
+    return max(1, math.ceil(n_examples * epochs / step_size))
+
+
+def train(
+    module: nn.Module,
+    examples: Sequence[T],
+    loss: Callable[[Sequence[T]], Tensor],
+    settings: TrainSettings,
+    *,
+    dev: Sequence[T] = (),
+    dev_score: Callable[[], float] | None = None,
+    checkpoint_dir: Path | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+    length: Callable[[T], int] | None = None,
+) -> TrainReport:
+    """Train the parameters of `module` that require gradients, in place; it is left in evaluation mode.
+
+    Args:
+        module: what is trained; it is put into training mode for `loss` and into evaluation mode for dev
+            scores.
+        examples: what to learn from.
+        loss: the mean loss of some examples, as a scalar tensor. What it draws must come from torch's global
+            generators: they are seeded at every step.
+        settings: how to train.
+        dev: examples held out from training; scored by their mean loss in evaluation mode.
+        dev_score: another score, lower is better, in place of the mean loss on `dev`.
+        checkpoint_dir: where checkpoints go. A checkpoint of the same settings and parameters found there is
+            continued, any other is ignored and overwritten. The last one stays until the caller removes the
+            folder.
+        progress: called after every step with (steps done, steps, a few words: the loss).
+        length: the length of an example in any unit; given it, examples of similar length share a batch.
+
+    Returns:
+        What was done.
+
+    Raises:
+        RequestError: the settings contradict each other, or there is nothing to train on.
+        RunError: the loss or its gradient is not finite.
+    """
+    scored = settings.eval_every > 0 and (len(dev) > 0 or dev_score is not None)
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    _check(settings, parameters, examples, scored)
+    accelerator = _accelerator(settings, parameters[0].device)
+    optimizer = accelerator.prepare(_optimizer(module, settings))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer.optimizer, _rate(settings))
+    order = Order(
+        len(examples),
+        settings.batch_size,
+        settings.accumulation,
+        settings.seed,
+        [length(example) for example in examples] if length is not None else None,
+    )
+    run = _Run(module, optimizer, scheduler, accelerator.scaler)
+    key = _key(settings, module, len(examples), len(dev), length is not None)
+    file = checkpoint_dir / "checkpoint.pt" if checkpoint_dir is not None else None
+    if file is not None:
+        run.load(file, key)
+    report = run.report
+    before, start = report.seconds, time.monotonic()
+    saved_step = report.steps
+    if progress is not None and report.steps > 0:
+        progress(report.steps, settings.steps, "resumed")
+
+    with _private_randomness(parameters[0].device):
+        while report.steps < settings.steps and not run.stopped:
+            step = report.steps
+            _seed(settings.seed, step)
+            module.train()
+            total = 0.0
+            micro_batches = order.of_step(step)
+            n = sum(map(len, micro_batches))
+            for positions in micro_batches:
+                with accelerator.autocast():
+                    value = loss([examples[i] for i in positions])
+                share = value * (len(positions) / n)
+                total += float(share.detach())
+                if not math.isfinite(total):
+                    raise RunError(_not_finite("loss", total, step, settings))
+                accelerator.backward(share)
+            norm = float(accelerator.clip_grad_norm_(parameters, settings.clip or math.inf))
+            # With fp16 an overflow is an ordinary event: the scaler skips the step and lowers its scale.
+            if not math.isfinite(norm) and settings.mixed_precision != "fp16":
+                raise RunError(_not_finite("gradient", norm, step, settings))
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+            report.steps = step + 1
+            run.log(total, math.ceil(settings.steps / CURVE_POINTS))
+
+            last = report.steps == settings.steps
+            if scored and (last or _is_due(report.steps, settings.eval_every)):
+                module.eval()
+                with torch.no_grad(), accelerator.autocast():
+                    score = dev_score or (lambda: _mean_loss(loss, dev, settings.batch_size))
+                    run.judge(float(score()), settings)
+            report.seconds = before + time.monotonic() - start
+            if file is not None and _is_due(report.steps, settings.checkpoint_every):
+                run.save(file, key)
+                saved_step = report.steps
+            if progress is not None:
+                progress(report.steps, settings.steps, f"loss {total:.4f}")
+
+    run.log_rest()
+    if file is not None and saved_step < report.steps:
+        run.save(file, key)
+    report.selected_step = report.steps
+    if settings.select == "best" and run.best is not None:
+        set_trainable(module, run.best)
+        report.selected_step = run.best_step
+    module.eval()
+    return report
+
+
+# ------------------------------------------------------------------------------------------------ state of on
+
+
+class _Run:
+    """All that changes while training; what a checkpoint holds."""
+
+    def __init__(self, module: nn.Module, optimizer: Any, scheduler: Any, scaler: Any) -> None:
+        self.module = module
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.scaler = scaler
+        self.report = TrainReport()
+        self.best: dict[str, Tensor] | None = None
+        self.best_step = 0
+        self.best_score = math.inf
+        self.worse = 0
+        self.stopped = False
+        self.stretch: list[float] = []
+
+    def log(self, loss: float, stretch: int) -> None:
+        """Add a step's loss to the curve, which has one point per `stretch` steps."""
+        self.stretch.append(loss)
+        if len(self.stretch) >= stretch:
+            self.log_rest()
+
+    def log_rest(self) -> None:
+        """Make a point of the curve from the steps since its last one."""
+        if self.stretch:
+            self.report.losses.append((self.report.steps, sum(self.stretch) / len(self.stretch)))
+            self.stretch = []
+
+    def judge(self, score: float, settings: TrainSettings) -> None:
+        """Take note of a dev score: keep the weights if it is the best so far, stop if patience is over."""
+        if not math.isfinite(score):
+            raise RunError(_not_finite("dev score", score, self.report.steps - 1, settings))
+        self.report.dev.append((self.report.steps, score))
+        if score < self.best_score:
+            self.best_score, self.best_step, self.worse = score, self.report.steps, 0
+            if settings.select == "best":
+                self.best = {n: t.detach().to("cpu", copy=True) for n, t in trainable(self.module).items()}
+        else:
+            self.worse += 1
+            self.stopped = 0 < settings.patience <= self.worse
+
+    def save(self, file: Path, key: str) -> None:
+        state = {
+            "key": key,
+            "trainable": {name: tensor.detach() for name, tensor in trainable(self.module).items()},
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict() if self.scaler is not None else None,
+            "report": asdict(self.report),
+            "best": self.best,
+            "judgement": [self.best_step, self.best_score, self.worse, self.stopped],
+            "stretch": self.stretch,
+        }
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as temporary:
+            torch.save(state, temporary)
+
+    def load(self, file: Path, key: str) -> None:
+        """Go back to the checkpoint in `file`, if there is a readable one of this very run."""
+        if not file.is_file():
+            return
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        except (
+            Exception
+        ):  # whatever a damaged file makes of itself: training starts over, nothing is lost but time
+            return
+        if state.get("key") != key:
+            return
+        set_trainable(self.module, state["trainable"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
+        self.report = TrainReport(**state["report"])
+        self.best = state["best"]
+        self.best_step, self.best_score, self.worse, self.stopped = state["judgement"]
+        self.stretch = state["stretch"]
+
+
+# ---------------------------------------------------------------------------------------------------------- p
+
+
+def _check(
+    settings: TrainSettings, parameters: Sequence[Tensor], examples: Sequence[Any], scored: bool
+) -> None:
+    for name in ("steps", "batch_size", "accumulation"):
+        if getattr(settings, name) < 1:
+            raise RequestError(f"training: {name} must be at least 1, not {getattr(settings, name)}")
+    if not 0 <= settings.warmup <= 1:
+        raise RequestError(f"training: warmup is a share of the steps, from 0 to 1, not {settings.warmup}")
+    if len(examples) == 0:
+        raise RequestError("training: there are no training examples")
+    if not parameters:
+        raise RequestError("training: the module has no parameter that requires gradients")
+    if (settings.select == "best" or settings.patience) and not scored:
+        raise RequestError(
+            "training: select=best and patience need dev examples and eval_every of at least 1"
+        )
+    if settings.mixed_precision == "fp16" and parameters[0].device.type == "cpu":
+        raise RequestError("training: fp16 needs a GPU; on a CPU use no or bf16")
+
+
+def _accelerator(settings: TrainSettings, device: torch.device) -> Any:
+    """A fresh Accelerator.
+
+    accelerate keeps device and precision in process-wide state and refuses, or silently inherits, other
+    settings for a second run in the same process; so that state is cleared first.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, GradientState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    return Accelerator(
+        cpu=device.type == "cpu", mixed_precision=settings.mixed_precision, device_placement=False
+    )
+
+
+def _optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate)
+
+
+def _rate(settings: TrainSettings) -> Callable[[int], float]:
+    """The factor of the learning rate at a step: up to 1 in the warm-up, then down to 0 or constant."""
+    rise = math.ceil(settings.warmup * settings.steps)
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise  # never zero, so that no step is without effect
+        if settings.schedule == "constant":
+            return 1.0
+        return max(0.0, (settings.steps - step) / max(1, settings.steps - rise))
+
+    return factor
+
+
+def _is_due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _mean_loss(loss: Callable[[Sequence[T]], Tensor], dev: Sequence[T], batch_size: int) -> float:
+    total = 0.0
+    for start in range(0, len(dev), batch_size):
+        batch = [dev[i] for i in range(start, min(start + batch_size, len(dev)))]
+        total += float(loss(batch)) * len(batch)
+    return total / len(dev)
+
+
+def _seed(seed: int, step: int) -> None:
+    torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1))
+
+
+@contextmanager
+def _private_randomness(device: torch.device) -> Iterator[None]:
+    """Leave torch's generators as they were found."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+def _key(settings: TrainSettings, module: nn.Module, n: int, n_dev: int, bucketed: bool) -> str:
+    """What must be equal for a checkpoint to be continued. How often it is saved may change."""
+    what = asdict(settings)
+    del what["checkpoint_every"]
+    shapes = {name: list(tensor.shape) for name, tensor in trainable(module).items()}
+    text = json.dumps([what, shapes, n, n_dev, bucketed], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _not_finite(what: str, value: float, step: int, settings: TrainSettings) -> str:
+    remedy = "mixed_precision=bf16 or no" if settings.mixed_precision == "fp16" else "a lower learning_rate"
+    return f"training: the {what} is {value} at step {step + 1} of {settings.steps}: try {remedy}"
