@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from lampbench.errors import RunError
 from lampbench.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from lampbench.data import Example, ItemTable, Split, TaskData
     from lampbench.encoder import TextEncoder
+    from lampbench.fitting import Fitted
     from lampbench.llm import FrozenLLM, Request
     from lampbench.models import Models
     from lampbench.progress import Bar, Progress
@@ -48,12 +48,25 @@ class RunSettings:
     beams: int = 4
 
 
+@dataclass
+class Shared:
+    """What the bench of a method shares with those of the methods that it is built on.
+
+    Attributes:
+        items: all distinct profile items; at prediction a view may add rows at the end (`lampbench.views`).
+        calls: prompts that the LLM has answered, whoever asked.
+    """
+
+    items: ItemTable
+    calls: int = 0
+
+
 class Bench:
     """What a method works with; see the module docstring.
 
     Attributes:
         task: the task.
-        data: its questions and items; row i of `data.items` is row i of every embedding matrix.
+        data: its questions and items.
         settings: the limits of generation.
         seed: the seed of this run.
         folder: where this method keeps what it learns (created on first use).
@@ -70,7 +83,7 @@ class Bench:
         folder: Path,
         cache: Path,
         progress: Progress,
-        other: Callable[[str, dict[str, Any]], Any],
+        other: Callable[[str, dict[str, Any]], Fitted],
     ) -> None:
         self.task = task
         self.data = data
@@ -81,6 +94,8 @@ class Bench:
         self._cache = cache
         self._progress = progress
         self._other = other
+        self.shared = Shared(data.items)
+        self.training: TrainSettings | None = None
 
     # Models: loaded when first used, once per command.
 
@@ -101,8 +116,8 @@ class Bench:
 
     @property
     def items(self) -> ItemTable:
-        """All distinct profile items of the task."""
-        return self.data.items
+        """All distinct profile items: the table that `Example.item_rows` points into."""
+        return self.shared.items
 
     # Chance
 
@@ -144,8 +159,7 @@ class Bench:
         from lampbench.llm import Request
         from lampbench.prompts import personalized_prompt
 
-        profile = example.profile
-        items = [profile[position] for position in list(ranking)[:k]]
+        items = example.select(list(ranking)[:k])
         return Request(
             personalized_prompt(
                 self.task, example.input, items, self.llm.tokenizer, self.settings.max_input_tokens
@@ -176,6 +190,7 @@ class Bench:
         )
         ids = iter(ranked) if ranked is not None else None
         for example, generation in zip(examples, generations, strict=True):
+            self.shared.calls += 1
             yield Prediction(
                 id=example.id,
                 output=generation.text,
@@ -207,7 +222,8 @@ class Bench:
         """
         from lampbench.training import train
 
-        with self.progress(f"{stage}", settings.steps) as bar:
+        self.training = settings
+        with self.progress(f"{stage} ({self.task.name})", settings.steps) as bar:
             return train(
                 module,
                 examples,
@@ -233,13 +249,35 @@ class Bench:
             text_of_item: the text of one item.
 
         Returns:
-            A memory map of shape [n_items, dim]; row i belongs to row i of `bench.items`.
+            A read-only array of shape [n_items, dim], usually a memory map: take the rows you need. Row i
+            belongs to row i of `bench.items`.
         """
-        raise NotImplementedError
+        from lampbench.embeddings import EmbeddingStore
+        from lampbench.prompts import PROMPT_VERSION
 
-    def query_embeddings(self, encoder: TextEncoder, template: str, texts: Sequence[str]) -> np.ndarray:
-        """The embeddings of `texts`, float32 of shape [n, dim], encoded once per distinct text."""
-        raise NotImplementedError
+        items, n_own = self.items, len(self.data.items)
+
+        def texts_of(rows: Sequence[int]) -> list[str]:
+            return [text_of_item(item) for item in items.rows(rows)]
+
+        matrix = EmbeddingStore(self._cache / "embeddings").open(
+            encoder,
+            template=f"{template}-{PROMPT_VERSION}",
+            data=self.data.fingerprint,
+            n_rows=n_own,
+        )
+        with self.progress(f"embedding items ({self.task.name})", n_own) as bar:
+            own = matrix.fill(encoder, texts_of, bar.update)
+        if len(items) == n_own:
+            return own
+        # A view's own rows are few and made anew in every run: not worth a place on disk.
+        added = encoder.encode(texts_of(range(n_own, len(items)))).numpy()
+        return np.concatenate([own, added.astype(own.dtype)])
+
+    def query_embeddings(self, encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
+        """The embeddings of `texts`, float32 of shape [n, dim], not normalised."""
+        with self.progress(f"embedding queries ({self.task.name})", len(texts)) as bar:
+            return encoder.encode(texts, on_progress=bar.update).numpy()
 
     # The rest
 
@@ -247,11 +285,9 @@ class Bench:
         """A progress bar: `with bench.progress("ranking", n) as bar: bar.advance()`."""
         return self._progress.bar(description, total)
 
-    def method(self, name: str, **options: Any) -> Any:
+    def method(self, name: str, **options: Any) -> Fitted:
         """Another method, fitted on the same task, data, LLM and seed.
 
-        Declare it in `Method.uses`, so that a wrong name is reported before anything runs.
+        Name it in `Method.uses`, so that a wrong name is reported before anything runs.
         """
-        if self._other is None:
-            raise RunError(f"no other method is available here: {name}")
         return self._other(name, options)

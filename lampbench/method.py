@@ -91,6 +91,12 @@ class Method:
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named settings of options: `{"mean": {"attention": "mean"}}` is run as `--method NAME+mean`."""
 
+    reads_profile: ClassVar[bool] = True
+    """False for a method without a user: what personalization is measured against."""
+
+    order: ClassVar[int | None] = None
+    """Place among the columns of a table, low first; None: after those that have one."""
+
     needs: ClassVar[frozenset[str]] = frozenset()
     """Models it uses besides the LLM, `encoder` or `retriever`: loaded before anything runs."""
 
@@ -124,6 +130,10 @@ class Method:
         """One prediction per example, in order. The examples carry no outputs."""
         raise NotImplementedError
 
+    def bytes_per_user(self, bench: Bench, example: Example) -> int | None:
+        """Bytes that must be kept for the user of this question between questions; None: unknown."""
+        return None
+
     def save(self, folder: Path) -> None:
         """Write what `fit` learned into `folder`. By default: the trainable parameters of `self.module`."""
         if self.module is not None:
@@ -151,6 +161,10 @@ class RetrievalMethod(Method):
     def rank(self, bench: Bench, example: Example) -> Sequence[int]:
         """Positions in `example.profile`, best first. At least the first k; an empty profile gives none."""
         raise NotImplementedError
+
+    def bytes_per_user(self, bench: Bench, example: Example) -> int | None:
+        """The texts of the history."""
+        return sum(len(str(value).encode()) for item in example.profile for value in item.values())
 
     def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
         self.prepare(bench, examples)

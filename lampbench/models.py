@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lampbench.record import ModelRecord
 
 if TYPE_CHECKING:
     from lampbench.encoder import TextEncoder
     from lampbench.llm import FrozenLLM
+
+ROLES = ("llm", "encoder", "retriever")
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,6 @@ class ModelChoice:
     device: str = "auto"
     dtype: str = "auto"
     offline: bool = False
-    batch_tokens: int | None = None
 
 
 class Models:
@@ -29,6 +33,11 @@ class Models:
 
     def __init__(self, choice: ModelChoice) -> None:
         self.choice = choice
+        self._identities: dict[str, dict[str, str]] = {}
+
+    def forget_llm(self) -> None:
+        """Load the LLM anew when it is used next."""
+        self.__dict__.pop("llm", None)
 
     @cached_property
     def llm(self) -> FrozenLLM:
@@ -36,25 +45,64 @@ class Models:
         from lampbench.llm import FrozenLLM
 
         c = self.choice
-        return FrozenLLM.load(
-            c.llm, device=c.device, dtype=c.dtype, offline=c.offline, batch_tokens=c.batch_tokens
-        )
+        return FrozenLLM.load(c.llm, device=c.device, dtype=c.dtype, offline=c.offline)
 
     @cached_property
     def encoder(self) -> TextEncoder:
         """The text encoder."""
-        return self._encoder(self.choice.encoder)
+        return self._encoder(self.choice.encoder, "auto")
 
     @cached_property
     def retriever(self) -> TextEncoder:
-        """The dense retriever's encoder; the same object as `encoder` when they are the same model."""
-        return (
-            self.encoder
-            if self.choice.retriever == self.choice.encoder
-            else self._encoder(self.choice.retriever)
-        )
+        """The dense retriever's encoder, in float32 as in the official programs: rounding reorders."""
+        if self.choice.retriever == self.choice.encoder and "float32" in str(self.encoder.dtype):
+            return self.encoder
+        return self._encoder(self.choice.retriever, "float32")
 
-    def _encoder(self, name: str) -> TextEncoder:
+    def _encoder(self, name: str, dtype: str) -> TextEncoder:
         from lampbench.encoder import TextEncoder
 
-        return TextEncoder.load(name, device=self.choice.device, offline=self.choice.offline)
+        return TextEncoder.load(name, device=self.choice.device, dtype=dtype, offline=self.choice.offline)
+
+    def identity(self, role: str) -> dict[str, str]:
+        """What decides the outputs of a model: its id, its revision and its precision.
+
+        Known without loading the model, where it lies on this machine: a command that finds everything done
+        should not load 22 GB first.
+        """
+        if role not in self._identities:
+            self._identities[role] = self._identity(role)
+        return self._identities[role]
+
+    def _identity(self, role: str) -> dict[str, str]:
+        from lampbench.checkpoint import folder_revision
+        from lampbench.devices import resolve_device, resolve_dtype
+
+        name = str(getattr(self.choice, role))
+        dtype = {"llm": self.choice.dtype, "encoder": "auto", "retriever": "float32"}[role]
+        precision = str(resolve_dtype(dtype, resolve_device(self.choice.device))).removeprefix("torch.")
+        folder = Path(name).expanduser()
+        if folder.is_dir():
+            pooling = folder / "1_Pooling" / "config.json"
+            revision = folder_revision(folder) + (pooling.read_text() if pooling.is_file() else "")
+            return {"id": folder.resolve().name, "revision": revision, "dtype": precision}
+        revision = self._commit(role, name) or getattr(self, role).revision
+        return {"id": name, "revision": revision, "dtype": precision}
+
+    def _commit(self, role: str, name: str) -> str | None:
+        """The commit of a hub model: that of the loaded one, or else of the one on disk."""
+        from huggingface_hub import try_to_load_from_cache
+
+        if role in self.__dict__:
+            return getattr(self, role).revision
+        try:
+            found = try_to_load_from_cache(name, "config.json")
+        except ValueError:  # no name that the hub could have
+            return None
+        return Path(found).parent.name if isinstance(found, str) else None
+
+    def record(self, role: str) -> ModelRecord:
+        """The model as records name it; loads it."""
+        model: Any = getattr(self, role)
+        dtype = str(model.dtype).removeprefix("torch.")
+        return ModelRecord(model.id, model.revision, dtype, model.n_parameters)

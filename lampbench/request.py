@@ -16,10 +16,12 @@ from lampbench.method import Method, RunSettings
 from lampbench.models import ModelChoice
 from lampbench.preset import Preset, load_preset
 from lampbench.registry import LoadedMethod, find_method, list_methods, load
-from lampbench.tasks import SETTINGS, SPLITS, TASKS, Task, get_task
+from lampbench.tasks import SETTINGS, TASKS, Task, get_task
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+DTYPES = {"auto": "auto"} | {n: n for n in ("float32", "bfloat16", "float16")}
+DTYPES |= {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 ALL = "all"
+ASKED = ("dev", "test")
 
 Names = str | Sequence[str]
 
@@ -116,8 +118,8 @@ def make_plan(request: RunRequest) -> Plan:
     setting = request.setting or preset.setting
     if setting not in SETTINGS:
         raise unknown("setting", setting, SETTINGS)
-    if request.split not in SPLITS:
-        raise unknown("split", request.split, SPLITS)
+    if request.split not in ASKED:
+        raise unknown("split", request.split, ASKED)
     if request.dtype is not None and request.dtype not in DTYPES:
         raise unknown("dtype", request.dtype, DTYPES)
     if request.limit is not None and request.limit < 1:
@@ -308,7 +310,7 @@ def _models(preset: Preset, request: RunRequest) -> ModelChoice:
         encoder=encoder,
         retriever=request.retriever or (preset.retriever if apart else encoder),
         device=request.device,
-        dtype=request.dtype or preset.dtype,
+        dtype=DTYPES[request.dtype] if request.dtype else preset.dtype,
         offline=request.offline,
     )
 
@@ -324,8 +326,8 @@ def _suite(preset: Preset, request: RunRequest, setting: str) -> str:
         parts.append(setting)
     if request.split != "dev":
         parts.append(request.split)
-    if request.dtype is not None and request.dtype not in ("auto", preset.dtype):
-        parts.append(request.dtype)
+    if request.dtype is not None and DTYPES[request.dtype] not in ("auto", preset.dtype):
+        parts.append(DTYPES[request.dtype])
     if request.limit is not None:
         parts.append(f"limit{request.limit}")
     return "-".join(parts)

@@ -16,6 +16,11 @@ class Method(lampbench.method.Method):
     name = "adhoc"
     summary = "No personalization: the question alone"
     paper = "arXiv:2304.11406"
+    order = 10
+    reads_profile = False
+
+    def bytes_per_user(self, bench: Bench, example: Example) -> int:
+        return 0
 
     def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
         yield from bench.generate(examples, (example.input for example in examples))

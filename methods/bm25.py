@@ -29,6 +29,7 @@ class Method(RetrievalMethod):
     name = "bm25"
     summary = "The k profile items that BM25 ranks first, in the prompt"
     paper = "arXiv:2304.11406"
+    order = 30
 
     def rank(self, bench: Bench, example: Example) -> Sequence[int]:
         documents = [item_text(bench.task, item, self.config.use_date) for item in example.profile]

@@ -30,7 +30,12 @@ class Method(RetrievalMethod):
     name = "contriever"
     summary = "The k profile items nearest to the question in a dense retriever, in the prompt"
     paper = "arXiv:2112.09118"
+    order = 50
     needs = frozenset({"retriever"})
+
+    def bytes_per_user(self, bench: Bench, example: Example) -> int:
+        texts = super().bytes_per_user(bench, example) or 0
+        return texts + len(example.item_rows) * bench.retriever.dim * 4
 
     def prepare(self, bench: Bench, examples: Sequence[Example]) -> None:
         use_date = self.config.use_date

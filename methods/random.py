@@ -25,6 +25,7 @@ class Method(RetrievalMethod):
     name = "random"
     summary = "k profile items at random in the prompt"
     paper = "arXiv:2304.11406"
+    order = 20
 
     def rank(self, bench: Bench, example: Example) -> Sequence[int]:
         return rank_random(len(example.item_ids), bench.rng("random items", example.id))

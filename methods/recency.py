@@ -25,6 +25,7 @@ class Method(RetrievalMethod):
     name = "recency"
     summary = "The k most recent profile items in the prompt"
     paper = "arXiv:2304.11406"
+    order = 40
 
     def rank(self, bench: Bench, example: Example) -> Sequence[int]:
         return rank_recency([item.get("date") for item in example.profile])

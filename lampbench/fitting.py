@@ -1,0 +1,272 @@
+"""Methods made ready to predict: fitted now, or restored from what an earlier run has learned."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lampbench.bench import Bench, RunSettings, Shared
+from lampbench.configure import as_dict
+from lampbench.errors import RunError
+from lampbench.jsonfile import plain, pretty, read_as, write_atomic
+from lampbench.method import Method, RetrievalMethod
+from lampbench.prediction import Prediction
+from lampbench.prompts import PROMPT_VERSION
+from lampbench.record import TrainingRecord, request_key
+from lampbench.registry import LoadedMethod, find_method, load
+from lampbench.request import Plan
+from lampbench.tasks import Task
+
+if TYPE_CHECKING:
+    from lampbench.data import Example, TaskData
+    from lampbench.models import Models
+    from lampbench.progress import Progress
+    from lampbench.training import TrainReport
+
+FORMAT = 1  # of the folders of fitted methods
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What fitting did.
+
+    Attributes:
+        seconds: wall time.
+        calls: prompts that the LLM answered for it.
+        trainable_parameters: number of trained scalars.
+        training: the training run, if there was one.
+    """
+
+    seconds: float = 0.0
+    calls: int = 0
+    trainable_parameters: int = 0
+    training: TrainingRecord | None = None
+
+
+@dataclass
+class Fitted:
+    """A method that is ready to predict, with the bench it works on."""
+
+    name: str
+    method: Method
+    bench: Bench
+    report: FitReport
+
+    def rankings(self, examples: Sequence[Example]) -> Iterator[list[int]]:
+        """The ranking of each example's profile, best first; for methods that rank.
+
+        Raises:
+            RunError: the method does not rank.
+        """
+        if not isinstance(self.method, RetrievalMethod):
+            raise RunError(f"method '{self.name}' ranks nothing, so no other method can use its rankings")
+        self.method.prepare(self.bench, examples)
+        for example in examples:
+            yield [int(position) for position in self.method.rank(self.bench, example)]
+
+    def predict(self, examples: Sequence[Example]) -> Iterator[Prediction]:
+        """One prediction per example, in order."""
+        return self.method.predict(self.bench, examples)
+
+
+def trains(method: LoadedMethod) -> bool:
+    """Whether the method learns anything, and so needs the train split."""
+    return method.cls.fit is not Method.fit
+
+
+class Session:
+    """What one command shares among its jobs: models, data, and the methods that it has fitted.
+
+    Args:
+        plan: the checked request.
+        models: the models, loaded when first used.
+        data: the data of each task, by its name.
+        progress: where progress goes.
+        cache: folder of everything that can be made again.
+    """
+
+    def __init__(
+        self, plan: Plan, models: Models, data: Mapping[str, TaskData], progress: Progress, cache: Path
+    ) -> None:
+        self.plan = plan
+        self.models = models
+        self.data = data
+        self.progress = progress
+        self.cache = cache
+        self._fitted: dict[str, Fitted] = {}
+
+    def spec(
+        self,
+        method: LoadedMethod,
+        config: Any,
+        task: Task,
+        seed: int,
+        settings: RunSettings,
+        *,
+        for_fit: bool = False,
+    ) -> dict[str, Any]:
+        """All that decides what the method learns and answers, except the questions it is asked.
+
+        Args:
+            for_fit: leave out the options that act at prediction only.
+        """
+        data = self.data[task.name]
+        options = as_dict(config)
+        if for_fit:
+            options = {n: v for n, v in options.items() if n not in method.cls.predict_options}
+        uses = {}
+        for name in method.cls(config).uses():
+            other = load(find_method(name, self.plan.request.methods_dir))
+            other_config = self.plan.config_of(other, task, self.plan.settings_of.get(name, {}))
+            uses[name] = self.spec(other, other_config, task, seed, settings)
+        return {
+            "format": FORMAT,
+            "method": method.name,
+            "file": method.info.sha256(),
+            "options": options,
+            "uses": uses,
+            "task": task.name,
+            "prompts": PROMPT_VERSION,
+            "setting": data.setting,
+            "train": data.split("train").fingerprint if trains(method) else None,
+            "models": {role: self.models.identity(role) for role in ("llm", *sorted(method.cls.needs))},
+            "limits": asdict(settings),
+            "seed": seed,
+        }
+
+    def fitted(
+        self,
+        method: LoadedMethod,
+        config: Any,
+        task: Task,
+        seed: int,
+        settings: RunSettings,
+        *,
+        fresh: bool = False,
+        shared: Shared | None = None,
+    ) -> Fitted:
+        """The method, ready to predict: from this command, from an earlier one, or fitted now.
+
+        Args:
+            fresh: fit now, whatever there is.
+            shared: what it shares with the method that asks for it.
+        """
+        spec = self.spec(method, config, task, seed, settings, for_fit=True)
+        key = request_key({**spec, "options of prediction": as_dict(config)})
+        if key not in self._fitted or fresh:
+            folder = self._folder(spec)
+            if fresh and folder.exists():
+                shutil.rmtree(folder)
+            bench = self._bench(task, seed, settings, folder)
+            if shared is not None:
+                bench.shared = shared
+            instance = method.cls(config)
+            report = self._ready(method, instance, bench)
+            self._fitted[key] = Fitted(method.name, instance, bench, report)
+        return self._fitted[key]
+
+    def discard(
+        self, method: LoadedMethod, config: Any, task: Task, seed: int, settings: RunSettings
+    ) -> None:
+        """Remove what the method has learned, from memory and from disk."""
+        self.forget()
+        folder = self._folder(self.spec(method, config, task, seed, settings, for_fit=True))
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def roles(self, method: LoadedMethod, config: Any) -> frozenset[str]:
+        """The models besides the LLM that the method needs, itself or through those it is built on."""
+        roles = set(method.cls.needs)
+        for name in method.cls(config).uses():
+            other = load(find_method(name, self.plan.request.methods_dir))
+            roles |= self.roles(other, other.config())
+        return frozenset(roles)
+
+    def _folder(self, spec: Mapping[str, Any]) -> Path:
+        return self.cache / "fits" / f"{spec['method']}-{spec['task']}-{request_key(spec)[:16]}"
+
+    def forget(self) -> None:
+        """Let go of the methods in memory; what they learned is on disk."""
+        self._fitted.clear()
+
+    def _bench(self, task: Task, seed: int, settings: RunSettings, folder: Path) -> Bench:
+        def other(name: str, options: dict[str, Any]) -> Fitted:
+            method = load(find_method(name, self.plan.request.methods_dir))
+            values = {**self.plan.settings_of.get(name, {}), **options}
+            config = self.plan.config_of(method, task, values)
+            return self.fitted(method, config, task, seed, settings, shared=bench.shared)
+
+        bench = Bench(
+            task,
+            self.data[task.name],
+            self.models,
+            settings,
+            seed=seed,
+            folder=folder,
+            cache=self.cache,
+            progress=self.progress,
+            other=other,
+        )
+        return bench
+
+    def _ready(self, method: LoadedMethod, instance: Method, bench: Bench) -> FitReport:
+        """Build, then restore or fit."""
+        _seed_torch(bench, "build")
+        module = instance.build(bench)
+        if module is not None:
+            instance.module = module.to(bench.llm.device)
+        trainable = _count_trainable(instance)
+        if not trains(method):
+            return FitReport(trainable_parameters=trainable)
+        done = bench.folder / "report.json"
+        if done.is_file():
+            instance.restore(bench.folder)
+            _set_eval(instance)
+            return read_as(FitReport, json.loads(done.read_text(encoding="utf-8")))
+        _seed_torch(bench, "fit")
+        start, calls = time.monotonic(), bench.shared.calls
+        report = instance.fit(bench, self.data[bench.task.name].split("train"))
+        _set_eval(instance)
+        training = _training_record(bench, report) if report is not None else None
+        seconds = time.monotonic() - start
+        if training is not None:
+            seconds = max(seconds, training.seconds)  # a resumed training knows of the time before
+        result = FitReport(round(seconds, 3), bench.shared.calls - calls, trainable, training)
+        bench.folder.mkdir(parents=True, exist_ok=True)
+        instance.save(bench.folder)
+        write_atomic(done, pretty(plain(result)) + "\n")  # last: it says that the rest is there
+        shutil.rmtree(bench.folder / "checkpoints", ignore_errors=True)
+        return result
+
+
+def _seed_torch(bench: Bench, what: str) -> None:
+    import torch
+
+    torch.manual_seed(int(bench.rng("torch", what).integers(2**62)))
+
+
+def _count_trainable(method: Method) -> int:
+    if method.module is None:
+        return 0
+    return sum(p.numel() for p in method.module.parameters() if p.requires_grad)
+
+
+def _set_eval(method: Method) -> None:
+    if method.module is not None:
+        method.module.eval()
+
+
+def _training_record(bench: Bench, report: TrainReport) -> TrainingRecord:
+    settings = plain(asdict(bench.training)) if bench.training is not None else {}
+    return TrainingRecord(
+        settings=settings,
+        steps=report.steps,
+        seconds=round(report.seconds, 3),
+        losses=list(report.losses),
+        dev=list(report.dev),
+        selected_step=report.selected_step,
+    )

@@ -1,0 +1,319 @@
+"""One job: one method on one task with one seed, from fitting to its record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lampbench import metrics
+from lampbench.configure import as_dict
+from lampbench.cost import Cost, CostMeter
+from lampbench.environment import environment
+from lampbench.errors import LampbenchError, RequestError, RunError
+from lampbench.fitting import Fitted, Session, trains
+from lampbench.frozen import weights_fingerprint
+from lampbench.prediction import Prediction
+from lampbench.prediction_log import PredictionLog, line_of
+from lampbench.prompts import PROMPT_VERSION
+from lampbench.record import (
+    PREDICTIONS,
+    RECORD,
+    DataRecord,
+    MethodRecord,
+    MetricRecord,
+    Record,
+    now,
+    read_record,
+    request_key,
+    run_path,
+    shareable,
+    write_record,
+)
+from lampbench.request import Job
+from lampbench.score_files import write_predictions_file
+from lampbench.views import view
+
+if TYPE_CHECKING:
+    from lampbench.data import Example, Split, TaskData
+
+OFFICIAL = "predictions_official.json"
+"""The predictions of a split without golds, in the schema that the benchmark's own leaderboard takes."""
+
+USERS_WEIGHED = 200  # users whose kept bytes are counted
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What one task asks.
+
+    Attributes:
+        name: what the data are, for records.
+        data: the task's data.
+        whole: the split.
+        asked: its questions that are asked: all, or a sample.
+        limit: size of the sample.
+    """
+
+    name: str
+    data: TaskData
+    whole: Split
+    asked: Split
+    limit: int | None
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Facts about the data: questions by split; empty profiles and undated items among those asked."""
+        rows = [example.item_rows for example in self.asked]
+        distinct = np.unique(np.concatenate(rows)) if rows else np.empty(0, dtype=np.int32)
+        dates = self.data.items.column("date", distinct)
+        splits = {name: len(self.data.split(name)) for name in self.data.splits}
+        return splits | {
+            "items": len(distinct),
+            "empty_profile": sum(not len(profile) for profile in rows),
+            "undated": sum(date is None for date in dates),
+        }
+
+    @cached_property
+    def users(self) -> dict[str, str | None] | None:
+        """User by question, where users ask more than once: what is resampled then are users."""
+        users = self.asked.user_ids
+        known = [user for user in users if user is not None]
+        return dict(zip(self.asked.ids, users, strict=True)) if len(set(known)) < len(known) else None
+
+
+def find_finished(session: Session, job: Job, questions: Questions) -> Record | None:
+    """The record of an earlier run that answers this very request, with its predictions in place."""
+    folder = _folder(session, job)
+    record = _earlier(folder)
+    if record is None or record.status != "complete" or record.request != _key(session, job, questions):
+        return None
+    log = PredictionLog(folder / PREDICTIONS)
+    return record if log.path.is_file() and log.sha256() == record.predictions_sha256 else None
+
+
+def run_job(session: Session, job: Job, questions: Questions, command: str) -> Record:
+    """Fit, predict, score and record. What an interrupted run of the same request left is used.
+
+    Raises:
+        RunError: the method broke a rule, or its run failed; the record says `failed` and why.
+    """
+    plan, folder = session.plan, _folder(session, job)
+    key = _key(session, job, questions)
+    earlier = _earlier(folder)
+    log = PredictionLog(folder / PREDICTIONS)
+    resumed = earlier is not None and earlier.request == key and earlier.status != "complete"
+    if not resumed or plan.request.fresh:
+        earlier = None
+        log.clear()
+        (folder / OFFICIAL).unlink(missing_ok=True)
+    before = earlier.cost if earlier is not None else Cost()
+    meter = CostMeter(before)
+    record = _first_record(session, job, questions, key, command)
+    write_record(record, plan.results)
+    llm = session.models.llm
+    frozen = weights_fingerprint(llm.model)
+    try:
+        with log:
+            with meter.phase("fit"):
+                fitted = session.fitted(
+                    job.method, job.config, job.task, job.seed, job.settings, fresh=plan.request.fresh
+                )
+            # Restored or fitted now, what fitting cost is what the method costs.
+            meter = CostMeter(replace(before, seconds=before.seconds | {"fit": fitted.report.seconds}))
+            meter.add_calls(fitted.report.calls)
+            _predict(session, job, fitted, questions, log, meter)
+            if weights_fingerprint(llm.model) != frozen:
+                raise RunError(f"method '{job.method.name}' changed the frozen LLM: work on a copy of it")
+            record = _finished(record, job, fitted, questions, log, meter)
+    except BaseException as error:
+        if weights_fingerprint(llm.model) != frozen:
+            session.models.forget_llm()  # the next job gets an unspoilt one
+            session.discard(job.method, job.config, job.task, job.seed, job.settings)
+        record = replace(record, cost=meter.cost(), finished=now())
+        if isinstance(error, Exception):
+            told = str(error) if isinstance(error, LampbenchError) else f"{type(error).__name__}: {error}"
+            record = replace(record, status="failed", error=shareable(" ".join(told.split())))
+        write_record(record, plan.results)
+        raise
+    write_record(record, plan.results)
+    return replace(record, folder=folder)
+
+
+# The steps
+
+
+def _predict(
+    session: Session, job: Job, fitted: Fitted, questions: Questions, log: PredictionLog, meter: CostMeter
+) -> None:
+    done = log.read()
+    for line in done.values():
+        meter.add_line(line)
+    asked = questions.asked.without_outputs()
+    # Long inputs first: neighbours are of similar length, and what does not fit into memory fails at once.
+    todo = sorted((e for e in asked if e.id not in done), key=lambda e: -len(e.input))
+    bench = fitted.bench
+    kind = getattr(job.config, "profile", "own")
+    viewed = view(kind, job.task, todo, questions.whole.without_outputs(), bench.rng)
+    bench.shared.items = viewed.items
+    users = {e.id: e.user_id for e in todo}
+    calls = bench.shared.calls
+    title = f"{job.label} on {job.task.name}" + (f", seed {job.seed}" if job.seed else "")
+    with session.progress.bar(title, len(asked)) as bar, meter.phase("predict"):
+        bar.update(len(done))
+        for prediction in checked(fitted.predict(viewed.examples), todo, job.method.name):
+            line = line_of(prediction, users[prediction.id])
+            log.append([line])
+            meter.add_line(line)
+            bar.advance()
+    # A method may ask the LLM more than once per question.
+    meter.add_calls(max(0, bench.shared.calls - calls - len(todo)))
+    weights = [fitted.method.bytes_per_user(bench, example) for example in viewed.examples[:USERS_WEIGHED]]
+    known = [weight for weight in weights if weight is not None]
+    if known:
+        meter.set_kept(sum(known), len(known))
+
+
+def checked(
+    predictions: Iterator[Prediction], examples: Sequence[Example], method: str
+) -> Iterator[Prediction]:
+    """The predictions, as long as there is one per example, in order.
+
+    Raises:
+        RunError: one is missing, out of order, one too many, or no Prediction.
+    """
+    produced = iter(predictions)
+    for example in examples:
+        prediction = next(produced, None)
+        if prediction is None:
+            raise RunError(f"method '{method}' gave no prediction for question '{example.id}'")
+        if not isinstance(prediction, Prediction) or not isinstance(prediction.output, str):
+            what = type(getattr(prediction, "output", prediction)).__name__
+            raise RunError(f"method '{method}' answered question '{example.id}' with a {what}, not a text")
+        if prediction.id != example.id:
+            raise RunError(
+                f"method '{method}' answered question '{prediction.id}' where '{example.id}' was asked: one "
+                "prediction per example, in order"
+            )
+        yield prediction
+    extra = next(produced, None)
+    if extra is not None:
+        raise RunError(f"method '{method}' answered once more than asked, for question '{extra.id}'")
+
+
+def _finished(
+    record: Record, job: Job, fitted: Fitted, questions: Questions, log: PredictionLog, meter: CostMeter
+) -> Record:
+    """Score what the log holds and complete the record."""
+    ids = questions.asked.ids
+    lines = log.read()
+    values: dict[str, MetricRecord] = {}
+    counts = {"n": len(ids)}
+    if questions.asked.has_outputs:
+        outputs = {id: lines[id]["output"] for id in ids if id in lines}
+        with meter.phase("score"):
+            score = metrics.score(job.task, outputs, questions.asked.golds)
+            values = {name: _metric(score, name, value, questions) for name, value in score.metrics.items()}
+        counts |= score.counts
+        sha256 = log.finalize(ids, score.per_example, score.labels or None)
+    else:
+        sha256 = log.finalize(ids)
+        lines = log.read()
+        outputs = {id: lines[id]["output"] for id in ids}
+        counts["empty"] = sum(not text.strip() for text in outputs.values())
+        write_predictions_file(log.path.with_name(OFFICIAL), job.task, outputs)
+    counts["truncated"] = sum(bool(line.get("truncated")) for line in lines.values())
+    counts |= {name: questions.counts[name] for name in ("empty_profile", "undated")}
+    return replace(
+        record,
+        status="complete",
+        method=replace(record.method, trainable_parameters=fitted.report.trainable_parameters),
+        metrics=values,
+        counts=counts,
+        cost=meter.cost(),
+        training=fitted.report.training,
+        predictions_sha256=sha256,
+        finished=now(),
+    )
+
+
+def _metric(score: metrics.Score, name: str, value: float, questions: Questions) -> MetricRecord:
+    low, high = metrics.interval(score, name, groups=questions.users)
+    return MetricRecord(value, low, high, score.counts["n"])
+
+
+# The record
+
+
+def _first_record(session: Session, job: Job, questions: Questions, key: str, command: str) -> Record:
+    plan, info, cls = session.plan, job.method.info, job.method.cls
+    roles = session.roles(job.method, job.config)
+    return Record(
+        suite=plan.suite,
+        task=job.task.name,
+        seed=job.seed,
+        method=MethodRecord(
+            name=job.method.name,
+            variant=job.variant,
+            origin=info.origin,
+            sha256=info.sha256(),
+            config=as_dict(job.config),
+            summary=cls.summary,
+            paper=cls.paper,
+            reads_profile=cls.reads_profile,
+            order=cls.order,
+        ),
+        data=DataRecord(
+            name=questions.name,
+            setting=plan.setting,
+            split=questions.asked.name,
+            fingerprint=questions.asked.fingerprint,
+            n=len(questions.asked),
+            counts=questions.counts,
+            limit=questions.limit,
+        ),
+        llm=session.models.record("llm"),
+        encoder=session.models.record("encoder") if "encoder" in roles else None,
+        retriever=session.models.record("retriever") if "retriever" in roles else None,
+        generation={
+            "max_input_tokens": job.settings.max_input_tokens,
+            "max_new_tokens": job.settings.max_new_tokens,
+            "beams": job.settings.beams,
+        },
+        request=key,
+        command=command,
+        prompt_version=PROMPT_VERSION,
+        environment=environment(),
+        started=now(),
+    )
+
+
+def _folder(session: Session, job: Job) -> Path:
+    plan = session.plan
+    return run_path(plan.results, plan.suite, job.task.name, job.method.name, job.variant, job.seed)
+
+
+def _earlier(folder: Path) -> Record | None:
+    """The record in the folder, if there is one that can be read."""
+    if not (folder / RECORD).is_file():
+        return None
+    try:
+        return read_record(folder)
+    except RequestError:  # half written by a stranger, or of another version: it answers nothing
+        return None
+
+
+def _key(session: Session, job: Job, questions: Questions) -> str:
+    """Hash of all that decides the result."""
+    spec: Mapping[str, Any] = session.spec(job.method, job.config, job.task, job.seed, job.settings)
+    asked = {"split": questions.asked.name, "questions": questions.asked.fingerprint}
+    return request_key({**spec, **asked})
+
+
+def needs_train(jobs: Sequence[Job]) -> set[str]:
+    """The tasks whose train split is needed."""
+    return {job.task.name for job in jobs if trains(job.method)}

@@ -1,0 +1,165 @@
+"""What `lampbench run` does: check the request, open the data, load the models once, run the jobs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lampbench import metrics
+from lampbench.errors import LampbenchError, RunError
+from lampbench.fitting import Session
+from lampbench.job import Questions, find_finished, needs_train, run_job
+from lampbench.models import Models
+from lampbench.paths import cache_dir
+from lampbench.preset import MINI_DATA
+from lampbench.progress import Progress
+from lampbench.record import Record, shareable
+from lampbench.request import ALL, Job, Plan, RunRequest, make_plan
+
+if TYPE_CHECKING:
+    from lampbench.data import TaskData
+    from lampbench.tasks import Task
+
+
+def run(
+    method: str | Sequence[str],
+    task: str | Sequence[str] = ALL,
+    *,
+    progress: str | Progress = "auto",
+    **options: Any,
+) -> list[Record]:
+    """Run methods on tasks; the same as the command `lampbench run`.
+
+    Args:
+        method: method names, with commas or as a list; `all` for every method.
+        task: task names, likewise.
+        progress: `auto`, `rich`, `plain` or `none`.
+        options: the other fields of `lampbench.request.RunRequest`, named like the options of the command.
+
+    Returns:
+        One record per method, task and seed, in that order; those that were there already included.
+
+    Raises:
+        RequestError: the request is wrong; nothing was written.
+        RunError: at least one run failed; its record says why, and the others were run.
+    """
+    known = {f.name for f in fields(RunRequest)}
+    for name in options:
+        if name not in known:
+            raise TypeError(f"run() has no option '{name}'; options: {', '.join(sorted(known))}")
+    request = RunRequest(method=method, task=task, **options)
+    return run_plan(make_plan(request), progress if isinstance(progress, Progress) else Progress(progress))
+
+
+def run_plan(plan: Plan, progress: Progress) -> list[Record]:
+    """Run the jobs of a checked request; see `run`."""
+    from lampbench.devices import resolve_device
+
+    resolve_device(plan.models.device)
+    questions = {task.name: open_questions(plan, task, progress) for task in plan.tasks}
+    models = Models(plan.models)
+    session = Session(plan, models, {name: q.data for name, q in questions.items()}, progress, cache_dir())
+    for name in needs_train(plan.jobs):
+        questions[name].data.split("train")
+    records: dict[int, Record] = {}
+    if not plan.request.fresh:
+        for number, job in enumerate(plan.jobs):
+            record = find_finished(session, job, questions[job.task.name])
+            if record is not None:
+                records[number] = record
+    todo = [(number, job) for number, job in enumerate(plan.jobs) if number not in records]
+    if todo:
+        _load(session, [job for _, job in todo])
+    failures = []
+    command = shareable(command_of(plan.request))
+    for number, job in todo:
+        try:
+            records[number] = run_job(session, job, questions[job.task.name], command)
+        except Exception as error:  # one failure must not cost the night's other runs
+            if len(todo) == 1:
+                raise
+            if not isinstance(error, LampbenchError):
+                traceback.print_exc(file=sys.stderr)
+            failures.append(f"{job.label} on {job.task.name}, seed {job.seed}: {error}")
+            progress.say(f"failed: {failures[-1]}")
+        finally:
+            session.forget()
+    if failures:
+        raise RunError(f"{len(failures)} of {len(todo)} runs failed; the first: {failures[0]}")
+    return [records[number] for number in range(len(plan.jobs))]
+
+
+def open_questions(plan: Plan, task: Task, progress: Progress) -> Questions:
+    """The data of a task, prepared if need be, and the questions that are asked.
+
+    Raises:
+        RequestError: files are missing or wrong.
+    """
+    from lampbench.data import open_task
+
+    folder = _data_folder(plan, task, progress)
+    with progress.bar(f"preparing {task.name} (MB)") as bar:
+        data = open_task(folder, task, plan.setting, on_progress=bar.update)
+    whole = data.split(plan.request.split)
+    _check_golds(task, data, plan.request.split)
+    asked = whole
+    limit = plan.request.limit
+    if limit is not None:
+        # The same sample for every method and seed, so that limited runs can be compared too.
+        sample = np.random.default_rng(0).permutation(len(whole))[:limit]
+        asked = whole.subset(np.sort(sample))
+    name = "LaMP-mini" if plan.data == MINI_DATA else folder.resolve().name
+    return Questions(name, data, whole, asked, limit)
+
+
+def _data_folder(plan: Plan, task: Task, progress: Progress) -> Path:
+    if plan.data != MINI_DATA:
+        return Path(plan.data).expanduser()
+    from lampbench.synthetic import GENERATOR_VERSION, Knobs, write_suite
+
+    folder = cache_dir() / f"{MINI_DATA}-{GENERATOR_VERSION}-{plan.setting}"
+    with progress.bar(f"generating LaMP-mini ({task.name})"):
+        write_suite(folder, Knobs(setting=plan.setting), [task.name])
+    return folder
+
+
+def _check_golds(task: Task, data: TaskData, split: str) -> None:
+    """Golds that cannot be scored are found before an hour of generation, not after it."""
+    part = data.split(split)
+    if part.has_outputs and task.kind != "generation":
+        golds = part.golds
+        metrics.score(task, golds, golds)
+
+
+def _load(session: Session, jobs: Sequence[Job]) -> None:
+    """Load every model that a job will use now, so that a wrong one is told at the start."""
+    roles = {role for job in jobs for role in session.roles(job.method, job.config)}
+    for role in ("llm", *sorted(roles)):
+        session.progress.say(f"loading {Path(getattr(session.plan.models, role)).name} ({role})")
+        getattr(session.models, role)
+
+
+def command_of(request: RunRequest) -> str:
+    """The request as a command line."""
+    words = ["lampbench", "run"]
+    for f in fields(request):
+        value = getattr(request, f.name)
+        if f.name not in ("method", "task") and value == f.default:
+            continue
+        option = "--" + f.name.replace("_", "-")
+        if isinstance(value, bool):
+            words += [option]
+        elif f.name == "set":
+            words += [word for setting in value for word in (option, setting)]
+        elif isinstance(value, (list, tuple)):
+            words += [option, ",".join(str(part) for part in value)]
+        else:
+            words += [option, str(value)]
+    return shlex.join(words)

@@ -1,0 +1,127 @@
+"""`--set name=value`: the value becomes what the field's type says, or the request is refused in one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from lampbench.configure import as_dict, describe, make_config, parse_settings
+from lampbench.errors import RequestError
+
+
+@dataclass(frozen=True)
+class Options:
+    k: int = 4
+    rate: float = 1e-4
+    scale: float | None = None
+    loss: Literal["kl", "released"] = "kl"
+    level: Literal[1, 2] = 1
+    normalise: bool = False
+    pool: tuple[str, ...] = ("bm25",)
+    sizes: tuple[int, int] = (1, 2)
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ValueError(f"k must be at least 1, not {self.k}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("k", "8", 8),
+        ("rate", "2e-5", 2e-5),
+        ("rate", "3", 3.0),
+        ("scale", "none", None),
+        ("scale", "539.97", 539.97),
+        ("loss", "released", "released"),
+        ("level", "2", 2),
+        ("normalise", "true", True),
+        ("normalise", "Off", False),
+        ("pool", "bm25,recency", ("bm25", "recency")),
+        ("pool", "(bm25, recency)", ("bm25", "recency")),
+        ("pool", "", ()),
+        ("sizes", "3,4", (3, 4)),
+        ("title", "none", "none"),
+        ("title", "a=b", "a=b"),
+    ],
+)
+def test_a_text_becomes_what_the_field_says(name: str, text: str, value: object) -> None:
+    config = make_config(Options, {name: text}, owner="mine")
+    found = getattr(config, name)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "wanted"),
+    [
+        ("k", "four", "an integer"),
+        ("k", "4.5", "an integer"),
+        ("k", "", "an integer"),
+        ("rate", "fast", "a number"),
+        ("rate", "nan", "a number"),
+        ("scale", "big", "a number or none"),
+        ("loss", "KL", "one of kl, released"),
+        ("level", "3", "one of 1, 2"),
+        ("normalise", "maybe", "true or false"),
+        ("sizes", "1,2,3", "a list with commas, each an integer"),
+    ],
+)
+def test_a_wrong_type_names_option_method_and_what_is_allowed(name: str, text: str, wanted: str) -> None:
+    with pytest.raises(RequestError) as error:
+        make_config(Options, {name: text}, owner="mine")
+    assert str(error.value) == f"option {name} of mine must be {wanted}, not '{text}'"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("k", True), ("k", 4.0), ("rate", True), ("normalise", 1), ("loss", "KL"), ("pool", "bm25"), ("level", True)],
+)
+def test_values_from_a_preset_are_checked_too(name: str, value: object) -> None:
+    if name == "pool":  # a text is parsed wherever it comes from
+        assert make_config(Options, {name: value}, owner="mine").pool == ("bm25",)
+        return
+    with pytest.raises(RequestError, match=f"option {name} of mine must be"):
+        make_config(Options, {name: value}, owner="mine")
+
+
+def test_numbers_and_lists_from_toml_fit_their_fields() -> None:
+    config = make_config(Options, {"rate": 1, "pool": ["a", "b"], "scale": 2}, owner="mine")
+    assert (config.rate, config.pool, config.scale) == (1.0, ("a", "b"), 2.0)
+    assert isinstance(config.rate, float)
+
+
+def test_an_unknown_option_suggests_the_nearest() -> None:
+    with pytest.raises(RequestError, match="unknown option of mine 'normalize': did you mean 'normalise'"):
+        make_config(Options, {"normalize": "true"}, owner="mine")
+
+
+def test_what_the_config_refuses_is_a_wrong_request() -> None:
+    with pytest.raises(RequestError, match="options of mine: k must be at least 1, not 0"):
+        make_config(Options, {"k": "0"}, owner="mine")
+
+
+def test_settings_may_name_their_method() -> None:
+    plain, scoped = parse_settings(["k=2", "ropg-kd.pool=a,b"])
+    assert (plain.method, plain.name, plain.text) == (None, "k", "2")
+    assert (scoped.method, scoped.name, scoped.text) == ("ropg-kd", "pool", "a,b")
+
+
+@pytest.mark.parametrize("argument", ["k", "=2", "bm25.=2", ".k=2"])
+def test_a_setting_without_name_or_value_is_refused(argument: str) -> None:
+    with pytest.raises(RequestError, match="write name=value"):
+        parse_settings([argument])
+
+
+def test_a_config_becomes_json_values() -> None:
+    values = as_dict(Options())
+    assert values["pool"] == ["bm25"]
+    assert list(values)[0] == "k"
+
+
+def test_types_are_described_in_words() -> None:
+    assert describe(Literal[True, "x", None]) == "one of true, x, none"
+    assert describe(int | str) == "an integer or text"
