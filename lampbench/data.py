@@ -59,8 +59,15 @@ def open_task(
         RunError: the cache cannot be written.
     """
     task = get_task(task)
-    store = prepare_task(data_dir, task, setting, cache_dir, on_progress)
-    return TaskData(task, setting, Path(data_dir).expanduser(), store)
+    folder = Path(data_dir).expanduser()
+    store = prepare_task(folder, task, setting, cache_dir, on_progress)
+    try:
+        return TaskData(task, setting, folder, store)
+    except (OSError, ValueError, KeyError):
+        # Damaged, or removed by a process that prepared newer files between the two lines above. (Errors of
+        # Arrow are of these classes.)
+        store = prepare_task(folder, task, setting, cache_dir, on_progress, fresh=True)
+        return TaskData(task, setting, folder, store)
 
 
 class TaskData:
@@ -81,12 +88,21 @@ class TaskData:
         self.items = ItemTable(store / ITEMS_FILE)
         self.fingerprint: str = manifest["fingerprint"]
         self.splits: tuple[str, ...] = tuple(name for name in SPLITS if name in manifest["splits"])
-        self._splits: dict[str, dict[str, Any]] = manifest["splits"]
+        # Opened here and not when asked for: a store that is damaged shows at once, and one that another
+        # process replaces later stays readable.
+        self._splits = {
+            name: Split(
+                name,
+                Table(store / examples_file(name), EXAMPLES_PER_BATCH),
+                self.items,
+                manifest["splits"][name]["fingerprint"],
+            )
+            for name in self.splits
+        }
         self._data_dir = data_dir
-        self._store = store
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{name} {self._splits[name]['examples']}" for name in self.splits)
+        sizes = ", ".join(f"{name} {len(self._splits[name])}" for name in self.splits)
         return f"TaskData({self.task.name}, {self.setting}, {sizes}, {len(self.items)} items)"
 
     def split(self, name: str) -> Split:
@@ -99,10 +115,7 @@ class TaskData:
             raise unknown("split", name, SPLITS)
         if name not in self._splits:
             raise find_files(self._data_dir, self.task, self.setting).missing(name)
-        fingerprint = self._splits[name]["fingerprint"]
-        return Split(
-            name, Table(self._store / examples_file(name), EXAMPLES_PER_BATCH), self.items, fingerprint
-        )
+        return self._splits[name]
 
 
 class ItemTable(Sequence[ProfileItem]):

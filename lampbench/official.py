@@ -202,7 +202,8 @@ def parse_gold(entry: Any) -> tuple[str, str]:
     output = entry["output"]
     if output is None or isinstance(output, bool | list | dict):
         raise Malformed(f"its 'output' is {_kind(output)}, not text")
-    return parse_id(entry["id"]), str(output)
+    # Half of a surrogate pair, which no UTF-8 has, becomes a question mark, as in the questions' parser.
+    return parse_id(entry["id"]), str(output).encode("utf-8", "replace").decode()
 
 
 def parse_id(value: Any) -> str:
@@ -242,7 +243,7 @@ def item_content(task: Task, item: Mapping[str, Any]) -> tuple[str | None, ...]:
     date = item.get("date")
     values.append(_text(date) if date is not None and str(date).strip() else None)
     known = {"id", "date", *task.item_fields}
-    more = {name: value for name, value in item.items() if name not in known} if len(item) > 2 else {}
+    more = {name: item[name] for name in item.keys() - known}
     # The parser gives decimals; anything it can give is a number or plain JSON.
     values.append(json.dumps(more, ensure_ascii=False, sort_keys=True, default=float) if more else None)
     return tuple(values)

@@ -9,7 +9,7 @@ known.
 
 In the cache, `data/<task>-<setting>-<hash of the data folder>/` holds `sources.json`, which says what the
 source files looked like, and the store under the hash of their content. So a touched file is hashed and not
-prepared again, and of two processes that prepare at once the second finds the first one's folder and takes it.
+prepared again, and of two processes that prepare at once the second takes the store of the first.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def prepare_task(
     setting: str = "user",
     cache_dir: str | Path | None = None,
     on_progress: OnProgress | None = None,
+    fresh: bool = False,
 ) -> Path:
     """The store of a task, made if there is none for the present content of its files.
 
@@ -71,6 +72,7 @@ def prepare_task(
         setting: `user` or `time`.
         cache_dir: where stores are kept; `lampbench.paths.cache_dir()` by default.
         on_progress: called as `on_progress(done, total, file)`, in megabytes, while files are read.
+        fresh: prepare again even if there is a store, for one that turned out to be damaged.
 
     Returns:
         The folder of the store.
@@ -85,13 +87,14 @@ def prepare_task(
         raise files.nothing()
     home = _home(files, Path(cache_dir) if cache_dir is not None else default_cache_dir())
     states = {path: _state(path) for name in files.present for path in files.splits[name].paths}
-    known = _read_sources(home, states)
-    store = None if known is None else home / known["store"]
-    if store is not None and (store / MANIFEST_FILE).is_file():
+    store = None if fresh else _known_store(files, home, states)
+    if store is not None:
         return store
     try:
         home.mkdir(parents=True, exist_ok=True)
         _sweep(home)
+        if fresh:
+            _remove_stores(home, keep=None)
         return _prepare(files, home, states, on_progress)
     except OSError as error:
         raise RunError(
@@ -150,12 +153,10 @@ def _prepare(
     sources = {
         "format": STORE_FORMAT,
         "store": store.name,
-        "files": {str(path): {**state, "sha256": hashes[path]} for path, state in states.items()},
+        "files": {_place(files, path): {**state, "sha256": hashes[path]} for path, state in states.items()},
     }
     _write_json(home / SOURCES_FILE, sources)
-    for other in home.iterdir():
-        if other.is_dir() and other != store and not other.name.startswith("."):
-            shutil.rmtree(other, ignore_errors=True)
+    _remove_stores(home, keep=store)
     return store
 
 
@@ -277,8 +278,13 @@ def _state(path: Path) -> dict[str, Any]:
     return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
 
 
-def _read_sources(home: Path, states: dict[Path, dict[str, Any]]) -> dict[str, Any] | None:
-    """What `sources.json` says, if it is true of the files as they are now.
+def _place(files: TaskFiles, path: Path) -> str:
+    # Relative, because the same folder can be given relative to different working folders.
+    return path.relative_to(files.data_dir).as_posix()
+
+
+def _known_store(files: TaskFiles, home: Path, states: dict[Path, dict[str, Any]]) -> Path | None:
+    """The store that `sources.json` names, if what it says is true of the files as they are now.
 
     A file whose size is the same and whose time is not is hashed: copying or touching data must not cost a
     preparation.
@@ -286,22 +292,27 @@ def _read_sources(home: Path, states: dict[Path, dict[str, Any]]) -> dict[str, A
     try:
         sources = json.loads((home / SOURCES_FILE).read_text(encoding="utf-8"))
         known = sources["files"]
-        if sources["format"] != STORE_FORMAT or set(known) != {str(path) for path in states}:
+        store = home / sources["store"]
+        places = {_place(files, path): path for path in states}
+        if sources["format"] != STORE_FORMAT or known.keys() != places.keys():
             return None
         touched = False
-        for path, state in states.items():
-            then = known[str(path)]
-            if {key: then[key] for key in state} == state:
+        for place, path in places.items():
+            then, now = known[place], states[path]
+            if {key: then[key] for key in now} == now:
                 continue
-            if then["size"] != state["size"] or then["sha256"] != _file_sha256(path):
+            if then["size"] != now["size"] or then["sha256"] != _file_sha256(path):
                 return None
-            then.update(state)
+            then.update(now)
             touched = True
+        if not (store / MANIFEST_FILE).is_file():
+            return None
         if touched:
             _write_json(home / SOURCES_FILE, sources)
     except (OSError, ValueError, KeyError, TypeError):
+        # Absent, unreadable or of another version: all mean that there is no store to use.
         return None
-    return dict(sources)
+    return store
 
 
 def _file_sha256(path: Path) -> str:
@@ -323,6 +334,13 @@ def _settle(temporary: Path, store: Path) -> None:
         else:
             return
     raise OSError(f"cannot replace {store}")
+
+
+def _remove_stores(home: Path, keep: Path | None) -> None:
+    """Remove stores of contents that the files no longer have; whoever reads one keeps its memory map."""
+    for folder in home.iterdir():
+        if folder.is_dir() and folder != keep and not folder.name.startswith("."):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sweep(home: Path) -> None:

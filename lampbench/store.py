@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -110,8 +109,9 @@ class ItemWriter(TableWriter):
 
 def content_digest(content: Sequence[str | None]) -> bytes:
     """16 bytes that stand for what an item says: two items collide with a probability of about n² / 2^129."""
-    # As JSON the parts cannot run into each other: ("a", "bc") and ("ab", "c") differ.
-    text = json.dumps(content, ensure_ascii=False, check_circular=False)
+    # With the lengths in front the parts cannot run into each other: ("a", "bc") and ("ab", "c") differ.
+    lengths = ",".join(["-" if part is None else str(len(part)) for part in content])
+    text = f"{lengths}:{''.join([part for part in content if part])}"
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
