@@ -193,9 +193,13 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def train(
-    plan: Plan, folder: Path, report_every: int = 500, held_out_questions: int = 500
+    plan: Plan, folder: Path, report_every: int = 500, held_out_questions: int = 500, start_from: Path | None = None
 ) -> dict[str, Any]:
-    """Train, save to `folder`, and return what happened (losses, held-out scores, seconds)."""
+    """Train, save to `folder`, and return what happened (losses, held-out scores, minutes).
+
+    Args:
+        start_from: a folder that an earlier call wrote: its weights are trained further, with a fresh schedule.
+    """
     import torch
 
     torch.manual_seed(plan.seed)
@@ -203,6 +207,8 @@ def train(
     tokenizer = build_tokenizer(entries, for_encoder=False)
     words = [entry for entry in entries if entry.isalpha() and len(entry) > 2]
     model = build_model(plan, math.ceil(len(entries) / 64) * 64)
+    if start_from is not None:
+        model = type(model).from_pretrained(start_from, dtype=torch.float32)
     size = sum(p.numel() for p in model.parameters())
     print(f"{len(entries)} tokens, {size / 1e6:.2f} M parameters", flush=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
@@ -252,10 +258,13 @@ def main(
     steps: Annotated[int, typer.Option(help="Steps on the tasks.")] = 8000,
     warmup_steps: Annotated[int, typer.Option(help="Steps on the copying exercises.")] = 2500,
     seed: Annotated[int, typer.Option(help="Seed of weights and data order.")] = 1,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 8e-4,
+    start_from: Annotated[Path | None, typer.Option(help="Train the model in this folder further.")] = None,
 ) -> None:
     """Train the embedded LLM."""
     output.mkdir(parents=True, exist_ok=True)
-    report = train(Plan(minutes=minutes, steps=steps, warmup_steps=warmup_steps, seed=seed), output)
+    plan = Plan(minutes=minutes, steps=steps, warmup_steps=warmup_steps, seed=seed, learning_rate=learning_rate)
+    report = train(plan, output, start_from=start_from)
     print(json.dumps(report["held_out"], indent=1))
 
 
