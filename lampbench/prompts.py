@@ -302,7 +302,8 @@ def personalized_prompt(
 
     The budget is the official estimate and no guarantee. Joining costs a few tokens more or less than it
     says, and an input longer than its share is not cut here: such a prompt exceeds `max_length`, and the LLM
-    cuts its end.
+    cuts its end. Counts are the tokenizer's own, and those of T5 moved once: up to transformers 4 the space
+    at the end of a fixed part was a token, since 5 it is not, which leaves each text one token more.
 
     Args:
         task: the task or its name.
@@ -359,7 +360,7 @@ def _decode(tokenizer: Any, ids: Sequence[int]) -> str:
     """Text of the tokens, with the spacing of transformers 4, which published numbers were measured with.
 
     Up to 4.44 decoding removed the space before punctuation unless a tokenizer declined; later versions do so
-    only where one asks for it, and the files of FLAN-T5 do not say.
+    only where one asks for it, and T5 tokenizers saved before that do not say.
     """
     undeclared = "clean_up_tokenization_spaces" not in getattr(tokenizer, "init_kwargs", {})
     clean_up = True if undeclared and type(tokenizer).__name__.startswith("T5") else None
