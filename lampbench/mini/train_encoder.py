@@ -37,13 +37,13 @@ class Plan:
     layers: int = 2
     heads: int = 6
     feed_forward: int = 512
-    steps: int = 1600
+    steps: int = 1200
     batch: int = 64
     learning_rate: float = 1e-3
     temperature: float = 0.05
     crop_min: float = 0.3
     crop_max: float = 0.8
-    minutes: float = 25.0
+    minutes: float = 60.0
     seed: int = 1
 
 
@@ -109,6 +109,9 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Pooling, Transformer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # the pooler that the reload misses is never used
 
     staged = folder / "transformer"
     copy.deepcopy(model).to(torch.bfloat16).save_pretrained(staged)
@@ -197,8 +200,8 @@ def train(plan: Plan, folder: Path) -> dict[str, Any]:
 
 def main(
     output: Annotated[Path, typer.Option(help="Folder for the model.")],
-    minutes: Annotated[float, typer.Option(help="Time limit; the schedule fits itself to it.")] = 25.0,
-    steps: Annotated[int, typer.Option(help="Training steps.")] = 1600,
+    minutes: Annotated[float, typer.Option(help="Time limit; the schedule fits itself to it.")] = 60.0,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = 1200,
     seed: Annotated[int, typer.Option(help="Seed of weights and data order.")] = 1,
 ) -> None:
     """Train the embedded encoder."""
