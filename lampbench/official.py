@@ -67,7 +67,10 @@ class SourceFile:
     def read(self, size: int = -1) -> bytes:
         """The next bytes of the file; a byte order mark at its start is left out."""
         start = self._file.tell() == 0
-        block = self._file.read(size)
+        try:
+            block = self._file.read(size)
+        except OSError as error:
+            raise RequestError(f"cannot read {self.path}: {error.strerror or error}") from None
         self._hash.update(block)
         if self._on_read is not None:
             self._on_read(len(block))

@@ -132,7 +132,7 @@ def _prepare(
             for name in files.present:
                 splits[name] = _prepare_split(files, files.splits[name], temporary, items, hashes, advance)
         for path, state in states.items():
-            if _state(path) != state:
+            if not path.is_file() or _state(path) != state:
                 raise RequestError(f"{path} changed while it was read: is it still being downloaded?")
         fingerprint = _digest(
             [STORE_FORMAT, files.task.name, [[name, s["fingerprint"]] for name, s in splits.items()]]
@@ -195,10 +195,7 @@ def _prepare_split(
             counts["empty_profiles"] += not rows
         hashes[split.questions] = source.sha256()
     if repeated:
-        raise RequestError(
-            f"{split.questions}: {_count(len(repeated), 'question')} repeat an earlier id: "
-            f"{show_ids(repeated)}"
-        )
+        raise RequestError(f"{split.questions}: {len(repeated)} ids occur again: {show_ids(repeated)}")
     if not seen:
         raise RequestError(f"{split.questions} holds no question; get it again with: {files.remedy}")
     if golds is not None:
@@ -229,9 +226,7 @@ def _golds(files: TaskFiles, source: SourceFile) -> dict[str, str]:
             repeated.append(id)
         golds[id] = output
     if repeated:
-        raise RequestError(
-            f"{source.path}: {_count(len(repeated), 'gold')} repeat an earlier id: {show_ids(repeated)}"
-        )
+        raise RequestError(f"{source.path}: {len(repeated)} ids occur again: {show_ids(repeated)}")
     return golds
 
 
@@ -241,13 +236,11 @@ def _check_match(split: SplitFiles, questions: set[str], golds: dict[str, str]) 
     parts = []
     if without_gold:
         parts.append(
-            f"{len(without_gold)} of {_count(len(questions), 'question')} have no gold "
-            f"({show_ids(without_gold)})"
+            f"{len(without_gold)} of {len(questions)} questions without gold ({show_ids(without_gold)})"
         )
     if without_question:
         parts.append(
-            f"{len(without_question)} of {_count(len(golds), 'gold')} have no question "
-            f"({show_ids(without_question)})"
+            f"{len(without_question)} of {len(golds)} golds without question ({show_ids(without_question)})"
         )
     if parts:
         raise RequestError(
@@ -259,10 +252,6 @@ def _check_match(split: SplitFiles, questions: set[str], golds: dict[str, str]) 
 def _named(record: Any) -> str:
     id = record.get("id") if isinstance(record, dict) else None
     return f" (id '{id}')" if id not in (None, "") else ""
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 # The folder of stores

@@ -1,0 +1,380 @@
+"""What is in the data of a task, and what is odd about it: counted and named, never repaired.
+
+The audit reads the source files themselves and goes on after malformed records, so that one run tells all. An
+oddity is not an error: the official data have some, and the official programs take them as they are.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lampbench.errors import RequestError
+from lampbench.floors import constant_floors
+from lampbench.layout import SplitFiles, TaskFiles, find_files
+from lampbench.official import (
+    MEGABYTE,
+    Malformed,
+    OnProgress,
+    Question,
+    SourceFile,
+    item_content,
+    item_id,
+    parse_gold,
+    parse_question,
+    task_problem,
+)
+from lampbench.prompts import own_title, query
+from lampbench.retrieval import parse_date
+from lampbench.store import DigestRows, content_digest
+from lampbench.tasks import SPLITS, Task, get_task
+
+SHOWN = 5  # names kept per finding
+
+# What is counted, in the order of the table. The first group are errors: such data cannot be prepared.
+ERRORS: Mapping[str, str] = {
+    "malformed_questions": "malformed questions",
+    "malformed_golds": "malformed golds",
+    "duplicate_questions": "question ids that occur again",
+    "duplicate_golds": "gold ids that occur again",
+    "without_gold": "questions without gold",
+    "without_question": "golds without question",
+}
+ODDITIES: Mapping[str, str] = {
+    "foreign_inputs": "inputs not of the task's form",
+    "foreign_golds": "golds that are no label of the task",
+    "empty_golds": "empty golds",
+    "empty_profiles": "empty profiles",
+    "own_input_in_profile": "profiles that hold the question's own text",
+    "gold_in_profile": "profiles that hold the gold",
+    "repeated_item_ids": "profiles that use an item id twice",
+    "unsorted_profiles": "profiles not in order of date, oldest first",
+    "blank_items": "items with an empty field",
+    "undated_items": "items without a date that can be read",
+}
+
+
+@dataclass
+class Finding:
+    """How often something was found, and the first few names: ids, or record numbers with the reason."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+    others: bool = False  # whether there are more names than the first few
+
+    def add(self, name: str) -> None:
+        """One more; several may have the same name, such as undated items of one question."""
+        self.count += 1
+        if name in self.first:
+            return
+        if len(self.first) < SHOWN:
+            self.first.append(name)
+        else:
+            self.others = True
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The distribution of a count over questions."""
+
+    min: int
+    mean: float
+    median: float
+    max: int
+
+
+@dataclass
+class SplitAudit:
+    """What one split holds.
+
+    Attributes:
+        split: its name.
+        questions: well-formed questions with distinct ids.
+        published: how many the benchmark has.
+        golds: well-formed golds with distinct ids; None where there is no outputs file.
+        profile_size: items per profile.
+        items: profile items in all.
+        distinct_items: those of different content.
+        dates: the earliest and the latest date, as written.
+        labels: how often each gold occurs (tasks with labels).
+        floors: what answering always the same gives on these golds; metric to (answer, value).
+        findings: everything in `ERRORS` and `ODDITIES`.
+        broken: files that could not be read to their end, one line each; counts are of what came before.
+    """
+
+    split: str
+    questions: int = 0
+    published: int = 0
+    golds: int | None = None
+    profile_size: Spread | None = None
+    items: int = 0
+    distinct_items: int = 0
+    dates: tuple[str, str] | None = None
+    labels: dict[str, int] = field(default_factory=dict)
+    floors: dict[str, tuple[str, float]] = field(default_factory=dict)
+    findings: dict[str, Finding] = field(
+        default_factory=lambda: {name: Finding() for name in (*ERRORS, *ODDITIES)}
+    )
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def can_be_prepared(self) -> bool:
+        """Whether the split has none of the errors that end a preparation."""
+        return not self.broken and not any(self.findings[name].count for name in ERRORS)
+
+
+@dataclass
+class Audit:
+    """What the data of one (task, setting) hold. `splits` has those of which there is any file."""
+
+    task: str
+    setting: str
+    folder: str
+    splits: list[SplitAudit]
+
+    @property
+    def can_be_prepared(self) -> bool:
+        """Whether every split can be."""
+        return all(split.can_be_prepared for split in self.splits)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as plain JSON values."""
+        return {**asdict(self), "can_be_prepared": self.can_be_prepared}
+
+    def header(self) -> list[str]:
+        """The first row of the table."""
+        return [f"{self.task} ({self.setting})", *(split.split for split in self.splits)]
+
+    def rows(self) -> list[list[str]]:
+        """The table: a name and a cell per split. What is zero in every split is left out."""
+        rows = [
+            self._row("questions", _questions),
+            self._row("golds", lambda s: "-" if s.golds is None else f"{s.golds:,}"),
+            self._row("profile size: min / mean / median / max", _sizes),
+            self._row("items (distinct)", lambda s: f"{s.items:,} ({s.distinct_items:,})"),
+            self._row("dates", lambda s: " to ".join(s.dates) if s.dates else "-"),
+        ]
+        for metric in dict.fromkeys(name for split in self.splits for name in split.floors):
+            rows.append(self._row(f"floor: {metric} of a constant", partial(_floor, metric=metric)))
+        for name, label in (*ERRORS.items(), *ODDITIES.items()):
+            if any(split.findings[name].count for split in self.splits):
+                rows.append(self._row(label, partial(_finding, name=name)))
+        if any(split.broken for split in self.splits):
+            rows.append(self._row("unreadable", lambda s: "; ".join(s.broken) or "-"))
+        return rows
+
+    def _row(self, name: str, cell: Callable[[SplitAudit], str]) -> list[str]:
+        return [name, *(cell(split) for split in self.splits)]
+
+
+def audit(
+    data_dir: str | Path,
+    task: Task | str,
+    setting: str = "user",
+    on_progress: OnProgress | None = None,
+) -> Audit:
+    """Read the files of a task from end to end and report what they hold.
+
+    Args:
+        data_dir: the data folder; see `lampbench.layout.find_files` for the layouts.
+        task: the task or its name.
+        setting: `user` or `time`.
+        on_progress: called as `on_progress(done, total, file)`, in megabytes, while files are read.
+
+    Raises:
+        RequestError: there is no file of the task at all.
+    """
+    task = get_task(task)
+    files = find_files(data_dir, task, setting)
+    there = [files.splits[name] for name in SPLITS if files.splits[name].paths]
+    if not there:
+        raise files.nothing()
+    total = sum(path.stat().st_size for split in there for path in split.paths)
+    done = 0
+
+    def opened(path: Path) -> SourceFile:
+        def on_read(n: int) -> None:
+            nonlocal done
+            done += n
+            if on_progress is not None:
+                on_progress(done // MEGABYTE, max(total // MEGABYTE, 1), path.name)
+
+        return SourceFile(path, files.remedy, on_read)
+
+    return Audit(
+        task.name,
+        setting,
+        str(there[0].paths[0].parent),
+        [_SplitReader(files, split).read(opened) for split in there],
+    )
+
+
+class _SplitReader:
+    """One pass over the files of a split."""
+
+    def __init__(self, files: TaskFiles, split: SplitFiles) -> None:
+        self._files = files
+        self._task = files.task
+        self._split = split
+        self._report = SplitAudit(split.split, published=files.task.counts[files.setting, split.split])
+        self._golds: dict[str, str] = {}
+        self._seen: set[str] = set()
+        self._sizes: list[int] = []
+        self._distinct = DigestRows()
+        self._dates: dict[str, tuple[tuple[int, ...], str]] = {}
+
+    def read(self, opened: Callable[[Path], SourceFile]) -> SplitAudit:
+        report = self._report
+        if self._split.problem:
+            report.broken.append(self._split.problem)
+        for path, reader in (
+            (self._split.outputs, self._read_golds),
+            (self._split.questions, self._read_questions),
+        ):
+            if path.is_file():
+                try:
+                    with opened(path) as source:
+                        reader(source)
+                except RequestError as error:
+                    report.broken.append(str(error))
+        self._finish()
+        return report
+
+    def _count(self, finding: str, name: str) -> None:
+        self._report.findings[finding].add(name)
+
+    def _read_golds(self, source: SourceFile) -> None:
+        name, entries = source.golds()
+        self._report.golds = 0
+        if problem := task_problem(self._task, self._files.setting, name):
+            self._report.broken.append(f"{source.path} {problem}")
+        for number, entry in enumerate(entries, 1):
+            try:
+                id, output = parse_gold(entry)
+            except Malformed as error:
+                self._count("malformed_golds", f"gold {number} {error}")
+                continue
+            if id in self._golds:
+                self._count("duplicate_golds", id)
+                continue
+            self._golds[id] = output
+            self._report.golds += 1
+            if not output.strip():
+                self._count("empty_golds", id)
+            elif self._task.labels and output.strip() not in self._task.labels:
+                self._count("foreign_golds", id)
+
+    def _read_questions(self, source: SourceFile) -> None:
+        for number, record in source.records():
+            try:
+                question = parse_question(self._task, record)
+            except Malformed as error:
+                self._count("malformed_questions", f"record {number} {error}")
+                continue
+            if question.id in self._seen:
+                self._count("duplicate_questions", question.id)
+                continue
+            self._seen.add(question.id)
+            self._look_at(question)
+
+    def _look_at(self, question: Question) -> None:
+        self._sizes.append(len(question.profile))
+        if not question.profile:
+            self._count("empty_profiles", question.id)
+        ids = [item_id(item) for item in question.profile]
+        if len(set(ids)) < len(ids):
+            self._count("repeated_item_ids", question.id)
+        dates = []
+        for item in question.profile:
+            content = item_content(self._task, item)
+            self._distinct.add(content_digest(content))
+            fields = len(self._task.item_fields)
+            if not all(text and text.strip() for text in content[:fields]):
+                self._count("blank_items", question.id)
+            written = content[fields]
+            date = parse_date(written) if written is not None else None
+            if written is None or date is None:
+                self._count("undated_items", question.id)
+                continue
+            dates.append(date)
+            self._dates["first"] = min(self._dates.get("first", (date, written)), (date, written))
+            self._dates["last"] = max(self._dates.get("last", (date, written)), (date, written))
+        if dates != sorted(dates):
+            self._count("unsorted_profiles", question.id)
+        self._look_for_leaks(question)
+
+    def _look_for_leaks(self, question: Question) -> None:
+        """Exact matches only, white space at the ends aside: what the official data must not hold."""
+        task = self._task
+        try:
+            # LaMP-1 asks about the author's paper by its title; the others give the text itself.
+            own = own_title(question.input) if task.marker is None else query(task, question.input)
+        except RequestError:
+            self._count("foreign_inputs", question.id)
+        else:
+            if own.strip() and own.strip() in _texts(question, task.text_field):
+                self._count("own_input_in_profile", question.id)
+        # A label is bound to occur in histories; a free text is not.
+        gold = self._golds.get(question.id, "").strip()
+        if task.kind == "generation" and gold:
+            wording = task.output_field or task.text_field
+            if gold in _texts(question, wording):
+                self._count("gold_in_profile", question.id)
+
+    def _finish(self) -> None:
+        report = self._report
+        report.questions = len(self._seen)
+        report.items = sum(self._sizes)
+        report.distinct_items = len(self._distinct)
+        if self._sizes:
+            report.profile_size = Spread(
+                min(self._sizes),
+                statistics.fmean(self._sizes),
+                statistics.median(self._sizes),
+                max(self._sizes),
+            )
+        if self._dates:
+            report.dates = (self._dates["first"][1], self._dates["last"][1])
+        if report.golds is not None and not report.broken:
+            for id in sorted(self._seen - self._golds.keys()):
+                self._count("without_gold", id)
+            for id in sorted(self._golds.keys() - self._seen):
+                self._count("without_question", id)
+        if self._task.labels:
+            counts = Counter(output.strip() for output in self._golds.values())
+            report.labels = dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+            report.floors = constant_floors(self._task, report.labels)
+
+
+def _texts(question: Question, name: str) -> set[str]:
+    return {str(item[name]).strip() for item in question.profile}
+
+
+def _questions(split: SplitAudit) -> str:
+    same = split.questions == split.published
+    return f"{split.questions:,}" + ("" if same else f" (published: {split.published:,})")
+
+
+def _sizes(split: SplitAudit) -> str:
+    size = split.profile_size
+    return "-" if size is None else f"{size.min:,} / {size.mean:,.1f} / {size.median:,.0f} / {size.max:,}"
+
+
+def _floor(split: SplitAudit, metric: str) -> str:
+    if metric not in split.floors:
+        return "-"
+    answer, value = split.floors[metric]
+    return f"{value:.3f} ({answer})"
+
+
+def _finding(split: SplitAudit, name: str) -> str:
+    finding = split.findings[name]
+    if not finding.count:
+        return "-"
+    more = ", ..." if finding.others else ""
+    return f"{finding.count:,} ({', '.join(finding.first)}{more})"
