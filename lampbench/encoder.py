@@ -191,7 +191,12 @@ class TextEncoder:
             copy.deepcopy(self.module.pooling),
             self.max_length,
         )
-        return module.float().requires_grad_(True)
+        module.float().requires_grad_(True)
+        # BERT's layer behind [CLS], a leftover of its pretraining, is no part of the vector.
+        pooler = getattr(module.transformer, "pooler", None)
+        if isinstance(pooler, nn.Module):
+            pooler.requires_grad_(False)
+        return module
 
 
 # ---------------------------------------------------------------------------------------------------------- l

@@ -16,16 +16,24 @@ class Order:
         n: number of examples.
         batch_size: examples per batch.
         batches: batches per step.
+        steps: steps of the whole run.
         seed: of the order.
         lengths: the length of every example; given, examples of similar length share a batch.
     """
 
     def __init__(
-        self, n: int, batch_size: int, batches: int, seed: int, lengths: Sequence[int] | None = None
+        self,
+        n: int,
+        batch_size: int,
+        batches: int,
+        steps: int,
+        seed: int,
+        lengths: Sequence[int] | None = None,
     ) -> None:
         self.n = n
         self.batch_size = batch_size
         self.batches = batches
+        self.steps = steps
         self.seed = seed
         self.lengths = None if lengths is None else np.asarray(lengths)
         self._epoch: tuple[int, np.ndarray] | None = None
@@ -42,11 +50,12 @@ class Order:
         return rows.tolist()
 
     def _sorted_window(self, window: int) -> np.ndarray:
-        """All batches of a window of steps, [WINDOW_STEPS * batches, batch_size]."""
+        """All batches of a window of steps, [steps in it * batches, batch_size]."""
         if self._window is None or self._window[0] != window:
             assert self.lengths is not None
-            count = WINDOW_STEPS * self.batches * self.batch_size
-            seen = self._stream(window * count, count)
+            first = window * WINDOW_STEPS
+            per_step = self.batches * self.batch_size
+            seen = self._stream(first * per_step, min(WINDOW_STEPS, self.steps - first) * per_step)
             rows = seen[np.argsort(self.lengths[seen], kind="stable")].reshape(-1, self.batch_size)
             # In random order, or the learning rate's schedule would meet short examples first.
             mixed = np.random.default_rng([self.seed, 1, window]).permutation(len(rows))

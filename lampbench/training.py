@@ -26,7 +26,15 @@ from lampbench.errors import RequestError, RunError
 from lampbench.order import Order
 from lampbench.weights import load_trainable, replacing, save_trainable, set_trainable, trainable
 
-__all__ = ["TrainReport", "TrainSettings", "load_trainable", "save_trainable", "steps_for", "train"]
+__all__ = [
+    "TrainReport",
+    "TrainSettings",
+    "load_trainable",
+    "precision_for",
+    "save_trainable",
+    "steps_for",
+    "train",
+]
 
 T = TypeVar("T")
 
@@ -101,6 +109,12 @@ def steps_for(n_examples: int, epochs: float, step_size: int) -> int:
     return max(1, math.ceil(n_examples * epochs / step_size))
 
 
+def precision_for(dtype: torch.dtype) -> Literal["no", "bf16", "fp16"]:
+    """The `mixed_precision` that goes with an LLM of that dtype."""
+    reduced: dict[torch.dtype, Literal["bf16", "fp16"]] = {torch.bfloat16: "bf16", torch.float16: "fp16"}
+    return reduced.get(dtype, "no")
+
+
 def train(
     module: nn.Module,
     examples: Sequence[T],
@@ -147,6 +161,7 @@ def train(
         len(examples),
         settings.batch_size,
         settings.accumulation,
+        settings.steps,
         settings.seed,
         [length(example) for example in examples] if length is not None else None,
     )

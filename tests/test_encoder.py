@@ -158,10 +158,11 @@ def test_a_trainable_copy_trains_without_touching_the_frozen_encoder(encoder: Te
     copy = encoder.trainable_copy().eval()
     torch.testing.assert_close(copy(TEXTS), before, rtol=1e-5, atol=1e-6)
     copy(TEXTS).square().sum().backward()
+    trained = [parameter for parameter in copy.parameters() if parameter.requires_grad]
+    assert all(parameter.grad is not None for parameter in trained)
     with torch.no_grad():
-        for parameter in copy.parameters():
-            if parameter.grad is not None:
-                parameter -= 0.1 * parameter.grad
+        for parameter in trained:
+            parameter -= 0.1 * parameter.grad  # type: ignore[operator]
     assert not torch.allclose(copy(TEXTS), before, atol=1e-3)
     assert torch.equal(encoder.encode(TEXTS), before)
     assert not any(p.requires_grad for p in encoder.module.parameters())

@@ -22,3 +22,12 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     backend.decoder = decoders.ByteLevel()
     backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>")
+
+
+def numbered_tokenizer(size: int) -> PreTrainedTokenizerFast:
+    """The words `<0>` to `<size - 1>` with these very ids; <0> pads, <1> ends, and texts get neither."""
+    backend = Tokenizer(models.WordLevel({f"<{i}>": i for i in range(size)}, unk_token="<2>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, unk_token="<2>", pad_token="<0>", eos_token="<1>", model_max_length=64
+    )

@@ -1,0 +1,271 @@
+"""Persona-Plug: the released numbers, the attention by hand, and a persona that only the history tells."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lampbench.methods.pplug import Config, Method, PersonaPlug, Question, thin
+from safetensors.torch import load_file
+from tiny_encoder import CLS
+from tiny_tokenizers import numbered_tokenizer
+from torch import Tensor, nn
+
+from lampbench.bench import RunSettings
+from lampbench.encoder import TextEncoder
+from lampbench.history import gather
+from lampbench.llm import FrozenLLM, Request
+from lampbench.softprompt import fresh_norm, soft_prompt_loss
+
+# Against the released program
+
+
+class Golden:
+    """The golden batch, with models and a method that hold the weights of the released model."""
+
+    def __init__(self, folder: Path, work: Path) -> None:
+        self.expected = json.loads((folder / "expected.json").read_text())
+        self.tensors = load_file(folder / "expected.safetensors")
+        inputs = load_file(folder / "inputs.safetensors")
+        for name, size in (("llm", 122), ("encoder", 90)):
+            shutil.copytree(folder / name, work / name)
+            numbered_tokenizer(size).save_pretrained(work / name)
+        (work / "encoder" / "1_Pooling").mkdir()
+        (work / "encoder" / "1_Pooling" / "config.json").write_text(json.dumps(CLS))
+        self.llm = FrozenLLM.load(work / "llm", device="cpu", dtype="fp32", offline=True)
+        encoder = TextEncoder.load(work / "encoder", device="cpu", dtype="fp32", offline=True)
+        self.bench: Any = SimpleNamespace(
+            llm=self.llm, encoder=encoder, settings=RunSettings(max_input_tokens=64, max_new_tokens=8)
+        )
+        self.method = Method(Config(scale=self.expected["scale"], released_norms=True))
+        self.method.module = self.method.build(self.bench)
+        plug = self.method.module["plug"]  # type: ignore[index]
+        plug.load_state_dict(load_file(folder / "trainable.safetensors"))
+        self.matrix = inputs["history_embeddings"].numpy()
+
+        def words(ids: Tensor, keep: Tensor) -> str:
+            return " ".join(f"<{i}>" for i, k in zip(ids.tolist(), keep.tolist(), strict=True) if k)
+
+        self.questions = [
+            Question(
+                # The first two tokens are the places of the soft vectors.
+                prompt=words(inputs["input_ids"][i][2:], inputs["attention_mask"][i][2:]),
+                query=words(inputs["encoder_input_ids"][i], inputs["encoder_attention_mask"][i]),
+                rows=inputs["history_index"][i][inputs["history_index"][i] > 0].numpy() - 1,
+                target=words(inputs["labels"][i], inputs["labels"][i] > 1),
+            )
+            for i in range(len(inputs["labels"]))
+        ]
+
+    def loss(self) -> Tensor:
+        soft = self.method.soft_vectors(self.matrix, self.questions)
+        return soft_prompt_loss(
+            self.bench, [q.prompt for q in self.questions], soft, [q.target for q in self.questions]
+        )
+
+
+@pytest.fixture(scope="module")
+def golden(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Golden:
+    return Golden(shared / "golden" / "pplug", tmp_path_factory.mktemp("golden"))
+
+
+def test_the_loss_is_the_released_models(golden: Golden) -> None:
+    assert golden.loss().item() == pytest.approx(golden.expected["loss"], rel=1e-4)
+
+
+def test_the_gradients_are_the_released_models(golden: Golden) -> None:
+    assert golden.method.module is not None
+    golden.method.module.zero_grad()
+    golden.loss().backward()
+    theirs = {
+        "inst_token": "plug.instruction_token",
+        "emb_model": "encoder.transformer",
+        "align_mlp": "plug.projector",
+        "align_mlp_inst": "plug.instruction_projector",
+    }
+    norms = {}
+    for name, parameter in golden.method.module.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            norms[name] = parameter.grad.norm().item()
+    expected = {}
+    for name, norm in golden.expected["grad_norms"].items():
+        first, dot, rest = name.partition(".")
+        expected[f"{theirs[first]}{dot}{rest}"] = norm
+    assert norms.keys() == expected.keys()
+    # A bias of the keys has no effect on attention: its gradient is rounding error.
+    for name, norm in expected.items():
+        assert norms[name] == pytest.approx(norm, rel=1e-3, abs=1e-7), name
+
+
+def test_the_soft_vectors_are_the_released_models(golden: Golden) -> None:
+    assert golden.method.module is not None
+    with torch.no_grad():
+        soft = golden.method.soft_vectors(golden.matrix, golden.questions)
+        encoder: Any = golden.method.module.get_submodule("encoder")
+        task = nn.functional.normalize(encoder([q.query for q in golden.questions]), dim=-1)
+    expected = golden.tensors
+    torch.testing.assert_close(task, expected["task_embedding"], rtol=1e-4, atol=1e-5)
+    instruction = expected["instruction_embedding"].expand(len(soft), -1)
+    torch.testing.assert_close(soft[:, 0], instruction, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(soft[:, 1], expected["personal_embedding"], rtol=1e-4, atol=1e-3)
+
+
+def test_the_answers_are_the_released_models(golden: Golden) -> None:
+    with torch.no_grad():
+        soft = golden.method.soft_vectors(golden.matrix, golden.questions)
+    answers = golden.llm.generate(
+        [Request(q.prompt, s) for q, s in zip(golden.questions, soft, strict=True)],
+        max_input_tokens=64,
+        max_new_tokens=golden.expected["max_new_tokens"],
+        beams=golden.expected["beams"],
+    )
+    expected = [[i for i in row if i > 1] for row in golden.tensors["generated_ids"].tolist()]
+    assert [[int(word[1:-1]) for word in answer.text.split()] for answer in answers] == expected
+
+
+# By hand
+
+
+def plug(**options: Any) -> PersonaPlug:
+    torch.manual_seed(0)
+    return PersonaPlug(2, 3, scale=1.0, **options)
+
+
+ITEMS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+QUERIES = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+
+
+def test_items_weigh_by_the_softmax_of_their_cosine() -> None:
+    # e / (e + 1) = 0.731058..., worked out by hand for the cosines 1 and 0.
+    weights = plug().weights(QUERIES[:1], ITEMS, torch.tensor([[1.0, 1.0, 0.0]]))
+    torch.testing.assert_close(weights, torch.tensor([[0.7310586, 0.2689414, 0.0]]))
+
+
+def test_the_personal_vector_is_the_weighted_sum_of_projected_items() -> None:
+    model = plug(instruction=False, released_norms=True)
+    assert model.projector is not None
+    first, second = (model.projector(item) for item in ITEMS[:2])
+    soft = model(QUERIES[:1], ITEMS, torch.tensor([[1.0, 1.0, 0.0]]))
+    torch.testing.assert_close(soft[0], (0.7310586 * first + 0.2689414 * second)[None])
+
+
+def test_items_of_other_users_do_not_count() -> None:
+    counts = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    together = plug()(QUERIES, ITEMS, counts)
+    alone = [plug()(QUERIES[i : i + 1], ITEMS[c > 0], c[c > 0][None]) for i, c in enumerate(counts)]
+    torch.testing.assert_close(together, torch.cat(alone))
+
+
+def test_an_item_that_a_history_holds_twice_counts_twice() -> None:
+    twice = plug().weights(QUERIES[:1], ITEMS[:2], torch.tensor([[1.0, 2.0]]))
+    spelt = plug().weights(QUERIES[:1], ITEMS[[0, 1, 1]], torch.ones(1, 3))
+    torch.testing.assert_close(twice, torch.stack([spelt[:, 0], spelt[:, 1] + spelt[:, 2]], dim=1))
+
+
+@pytest.mark.parametrize("options", [{}, {"attention": False}, {"top_k": 2}])
+def test_an_empty_history_is_a_zero_vector_and_no_nan(options: dict[str, Any]) -> None:
+    model = plug(**options)
+    queries = QUERIES.clone().requires_grad_(True)
+    soft = model(queries, ITEMS, torch.tensor([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]))
+    assert torch.equal(soft[1, 1], torch.zeros(3))
+    assert soft[1, 0].norm() > 0
+    soft.square().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    assert queries.grad is None or torch.isfinite(queries.grad).all()
+
+
+def test_a_batch_without_any_history_works() -> None:
+    history = gather(np.zeros((5, 2), dtype=np.float16), [np.array([], dtype=np.int32)] * 2)
+    soft = plug()(QUERIES, history.vectors, history.counts)
+    assert torch.equal(soft[:, 1], torch.zeros(2, 3))
+
+
+def test_only_the_items_of_the_largest_weights_can_be_kept() -> None:
+    weights = plug(top_k=2).weights(QUERIES, ITEMS, torch.ones(2, 3))
+    assert (weights > 0).tolist() == [[True, False, True], [False, True, True]]
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(2))
+    fewer = plug(top_k=2).weights(QUERIES, ITEMS, torch.tensor([[0.0, 1.0, 0.0], [1.0, 1.0, 1.0]]))
+    assert fewer[0].tolist() == [0, 1, 0]
+
+
+def test_without_attention_all_items_weigh_the_same() -> None:
+    weights = plug(attention=False).weights(None, ITEMS, torch.tensor([[1.0, 0.0, 3.0]]))
+    assert weights.tolist() == [[0.25, 0.0, 0.75]]
+
+
+@pytest.mark.parametrize(("encoder_dim", "llm_dim"), [(768, 1024), (384, 512), (64, 96)])
+def test_both_soft_vectors_start_at_the_norm_of_an_embedding(encoder_dim: int, llm_dim: int) -> None:
+    torch.manual_seed(0)
+    model = PersonaPlug(encoder_dim, llm_dim, scale=20.0)
+    item = nn.functional.normalize(torch.randn(1, encoder_dim), dim=-1)
+    with torch.no_grad():
+        norms = model(item, item, torch.ones(1, 1))[0].norm(dim=1)
+    torch.testing.assert_close(norms, torch.full((2,), 20.0), rtol=0.15, atol=0)
+
+
+def test_the_released_divisor_is_the_fresh_norm_of_its_sizes() -> None:
+    assert fresh_norm(768 / 3, 768, 4096) == pytest.approx(6.8, abs=0.2)
+    assert fresh_norm(1.0, 768, 4096) == pytest.approx(0.79, abs=0.01)
+
+
+# Histories
+
+
+def test_histories_become_distinct_items_and_counts() -> None:
+    matrix = np.arange(12, dtype=np.float16).reshape(6, 2)
+    history = gather(matrix, [np.array([4, 1, 4]), np.array([], dtype=np.int32), np.array([1, 0])])
+    assert history.vectors.tolist() == [[0, 1], [2, 3], [8, 9]]
+    assert history.counts.tolist() == [[0, 1, 2], [0, 0, 0], [1, 1, 0]]
+
+
+def test_thinning_removes_at_least_one_item_and_at_most_half() -> None:
+    torch.manual_seed(0)
+    rows = np.arange(10) * 3
+    sizes = set()
+    for _ in range(300):
+        kept = thin(rows)
+        assert set(kept) < set(rows)
+        assert len(set(kept)) == len(kept)
+        sizes.add(len(kept))
+    assert sizes == {5, 6, 7, 8, 9}
+    assert thin(rows[:2]).tolist() == [0, 3]
+
+
+def test_only_the_last_items_of_a_long_history_count(golden: Golden) -> None:
+    short = Method(Config(scale=1.0, max_history=2))
+    short.module = golden.method.module
+    question = golden.questions[0]
+    with torch.no_grad():
+        cut = short.soft_vectors(golden.matrix, [question])
+        last = golden.method.soft_vectors(golden.matrix, [replace(question, rows=question.rows[-2:])])
+    torch.testing.assert_close(cut, last)
+
+
+def test_reduced_precision_gives_the_same_loss_within_two_percent(golden: Golden) -> None:
+    with torch.no_grad():
+        full = golden.loss()
+        with torch.autocast("cpu", torch.bfloat16):
+            reduced = golden.loss()
+    assert reduced.item() == pytest.approx(full.item(), rel=0.02)
+    assert reduced.item() != full.item()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"instruction": False, "personal": False}, "nothing is left to train"),
+        ({"copies": -1}, "copies must not be negative"),
+        ({"max_history": 0}, "max_history must be above 0"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Config(**options)
