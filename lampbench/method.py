@@ -100,6 +100,9 @@ class Method:
     needs: ClassVar[frozenset[str]] = frozenset()
     """Models it uses besides the LLM, `encoder` or `retriever`: loaded before anything runs."""
 
+    check_options: ClassVar[Mapping[str, Any]] = {}
+    """Options that make it small: `lampbench check` proves the rules with a few steps of training."""
+
     default_config: ClassVar[type] = NoConfig
     """The Config of a file that defines none."""
 

@@ -60,9 +60,12 @@ class Models:
         return self._encoder(self.choice.retriever, "float32")
 
     def _encoder(self, name: str, dtype: str) -> TextEncoder:
+        from lampbench.checkpoint import quiet_transformers
         from lampbench.encoder import TextEncoder
 
-        return TextEncoder.load(name, device=self.choice.device, dtype=dtype, offline=self.choice.offline)
+        c = self.choice
+        with quiet_transformers():
+            return TextEncoder.load(name, device=c.device, dtype=dtype, offline=c.offline)
 
     def identity(self, role: str) -> dict[str, str]:
         """What decides the outputs of a model: its id, its revision and its precision.

@@ -10,6 +10,8 @@ import pytest
 # No test may reach a hub, and progress bars of libraries do not belong in test output.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Models this small are slower on many threads than on one, on a busy machine by far.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -45,61 +47,22 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_words(tiny_data: Path) -> list[str]:
-    """Every word of the tiny data."""
-    from lampbench.mini.tokenizer import words
-
-    found: set[str] = set()
-    for path in sorted(tiny_data.rglob("*.json")):
-        found.update(words(path.read_text(encoding="utf-8")))
-    return sorted(word for word in found if word.strip(' \\"{}:'))
+def tiny_texts(tiny_data: Path) -> list[str]:
+    """The texts that hold every word of the tiny data."""
+    return [path.read_text(encoding="utf-8") for path in sorted(tiny_data.rglob("*.json"))]
 
 
 @pytest.fixture(scope="session")
-def tiny_llm(tmp_path_factory: pytest.TempPathFactory, tiny_words: list[str]) -> Path:
+def tiny_llm(tmp_path_factory: pytest.TempPathFactory, tiny_texts: list[str]) -> Path:
     """A T5 of random weights that knows the tiny data's words; its answers are nonsense."""
-    import string
+    from lampbench.tiny import write_tiny_llm
 
-    import torch
-    from transformers import T5Config, T5ForConditionalGeneration
-
-    from lampbench.mini.tokenizer import CLS, EOS, PAD, SEP, UNK, build_tokenizer
-
-    characters = string.ascii_lowercase + string.digits + string.punctuation
-    entries = [
-        PAD,
-        EOS,
-        UNK,
-        CLS,
-        SEP,
-        *characters,
-        *(f"##{c}" for c in string.ascii_lowercase + string.digits),
-    ]
-    tokenizer = build_tokenizer(list(dict.fromkeys([*entries, *tiny_words])), for_encoder=False)
-    config = T5Config(
-        vocab_size=len(tokenizer),
-        d_model=16,
-        d_kv=8,
-        d_ff=32,
-        num_layers=1,
-        num_heads=2,
-        decoder_start_token_id=tokenizer.pad_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        dropout_rate=0.1,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = T5ForConditionalGeneration(config)
-    folder = tmp_path_factory.mktemp("models") / "tiny-t5"
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return write_tiny_llm(tmp_path_factory.mktemp("models") / "tiny-t5", tiny_texts)
 
 
 @pytest.fixture(scope="session")
-def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_words: list[str]) -> Path:
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_texts: list[str]) -> Path:
     """A BERT of random weights with mean pooling."""
-    from tiny_encoder import MEAN, write_tiny_encoder
+    from lampbench.tiny import write_tiny_encoder
 
-    return write_tiny_encoder(tmp_path_factory.mktemp("models") / "tiny-bert", words=tiny_words, pooling=MEAN)
+    return write_tiny_encoder(tmp_path_factory.mktemp("models") / "tiny-bert", tiny_texts)

@@ -1,0 +1,234 @@
+"""The command line: parse, call, print. What the commands do is in the modules that they call.
+
+Nothing heavy is imported here, every command imports what it needs: `lampbench --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lampbench.cli_data import app as data_app
+from lampbench.cli_list import app as list_app
+from lampbench.cli_output import print_json, print_table, width
+from lampbench.errors import LampbenchError
+
+app = typer.Typer(
+    name="lampbench",
+    help="On one frozen LLM, which way of personalizing works best, by how much, and is the difference real?",
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain help: rich takes longer to import than the rest of the command line together.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(list_app, name="list")
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="print JSON in place of a table")]
+Results = Annotated[Path, typer.Option("--results", help="the folder of records and predictions")]
+MethodsDir = Annotated[
+    list[Path] | None, typer.Option("--methods-dir", help="a folder with more methods; may be repeated")
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command `lampbench`: exits with 0 (done), 1 (failed), 2 (the request was wrong) or 130 (Ctrl-C)."""
+    words = spread_set(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        status = app(args=words, standalone_mode=False, prog_name="lampbench")
+    except LampbenchError as error:
+        status = _complain(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        status = _interrupted()
+    except BrokenPipeError:  # the reader (`| head`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except Exception as error:
+        if type(error).__name__ == "Abort":  # what typer makes of Ctrl-C
+            status = _interrupted()
+        elif hasattr(error, "format_message"):  # typer's own errors: an unknown option, a missing argument
+            status = _complain(error.format_message(), 2)
+        else:
+            raise
+    sys.exit(status or 0)
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _interrupted() -> int:
+    print("interrupted: the same command goes on from here", file=sys.stderr)
+    return 130
+
+
+def spread_set(words: list[str]) -> list[str]:
+    """`--set a=1 b=2` as `--set a=1 --set b=2`, so that both may be written."""
+    spread: list[str] = []
+    setting = False
+    for word in words:
+        if setting and spread[-1] != "--set" and not word.startswith("-") and "=" in word:
+            spread.append("--set")
+        elif word == "--set":
+            setting = True
+        elif spread and spread[-1] != "--set":
+            setting = False
+        spread.append(word)
+    return spread
+
+
+@app.command()
+def run(
+    method: Annotated[str, typer.Option("--method", "-m", help="methods, with commas, or all")],
+    task: Annotated[str, typer.Option("--task", "-t", help="tasks, with commas, or all")] = "all",
+    preset: Annotated[str, typer.Option(help="mini, base, paper, or a TOML file of yours")] = "mini",
+    data: Annotated[str | None, typer.Option(help="the data folder [preset]")] = None,
+    setting: Annotated[str | None, typer.Option(help="user or time [preset]")] = None,
+    split: Annotated[str, typer.Option(help="dev or test")] = "dev",
+    llm: Annotated[str | None, typer.Option(help="the LLM: hub name or folder [preset]")] = None,
+    encoder: Annotated[str | None, typer.Option(help="the text encoder: hub name or folder [preset]")] = None,
+    retriever: Annotated[
+        str | None, typer.Option(help="the dense retriever: hub name or folder [preset]")
+    ] = None,
+    seed: Annotated[str, typer.Option(help="seeds, with commas")] = "0",
+    limit: Annotated[int | None, typer.Option(help="only so many questions, drawn at random")] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="option of a method: name=value; method.name=value where several run"),
+    ] = None,
+    variant: Annotated[str | None, typer.Option(help="a name for these options in the results")] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="the folder of these results [from preset and options]")
+    ] = None,
+    results: Results = Path("results"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N, balanced")] = "auto",
+    dtype: Annotated[str | None, typer.Option(help="precision of the LLM: auto, fp32, bf16, fp16")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="ignore what earlier runs left")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="never touch the network")] = False,
+    methods_dir: MethodsDir = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    json: Json = False,
+) -> None:
+    """Train and evaluate methods on tasks. The same command resumes, or finds everything done."""
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # before the hub's library is imported
+    from lampbench.jsonfile import plain
+    from lampbench.runner import run as run_methods
+    from lampbench.summary import results_table
+
+    records = run_methods(
+        method,
+        task,
+        progress="none" if quiet else "auto",
+        preset=preset,
+        data=data,
+        setting=setting,
+        split=split,
+        llm=llm,
+        encoder=encoder,
+        retriever=retriever,
+        seed=seed,
+        limit=limit,
+        set=tuple(set or ()),
+        variant=variant,
+        suite=suite,
+        results=results,
+        device=device,
+        dtype=dtype,
+        fresh=fresh,
+        offline=offline,
+        methods_dir=tuple(methods_dir or ()),
+    )
+    if json:
+        print_json([plain(record) for record in records])
+        return
+    print(results_table(records, width()))
+    print(f"\nrecords: {results / records[0].suite}")
+    official = sorted({r.task for r in records if not r.metrics})
+    if official:
+        print(f"no golds, so no metrics, for {', '.join(official)}: see predictions_official.json there")
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="SUITE/TASK/METHOD/seedN, the end of it, or its folder")],
+    results: Results = Path("results"),
+    json: Json = False,
+) -> None:
+    """Everything that is recorded of one run."""
+    from lampbench.cli_list import find_run, record_rows
+    from lampbench.jsonfile import plain
+
+    record = find_run(run, results)
+    if json:
+        print_json(plain(record))
+    else:
+        print_table(("field", "value"), record_rows(record))
+
+
+@app.command()
+def score(
+    predictions: Annotated[Path, typer.Argument(help="a predictions file, a folder or a zip of them")],
+    golds: Annotated[Path, typer.Argument(help="the outputs file, or a folder or zip of them")],
+    profile: Annotated[
+        str, typer.Option(help="official, or pplug: the rules of its released code")
+    ] = "official",
+    task: Annotated[str | None, typer.Option("--task", "-t", help="the task, if no file names it")] = None,
+    json: Json = False,
+) -> None:
+    """Score prediction files in the official schema against golds."""
+    from lampbench.score_files import score_files, score_folder
+
+    scores = {}
+    skipped: dict[str, str] = {}
+    if predictions.is_file() and golds.is_file() and predictions.suffix != ".zip":
+        one = score_files(predictions, golds, profile, task)
+        scores[one.task] = one
+    else:
+        many = score_folder(predictions, golds, profile)
+        scores, skipped = many.scores, many.skipped
+    if json:
+        values = {name: {"metrics": s.metrics, "counts": s.counts} for name, s in scores.items()}
+        print_json({"profile": profile, "tasks": values, "skipped": skipped})
+        return
+    from lampbench.tasks import metric
+
+    rows = [
+        (
+            name,
+            metric(key).label,
+            f"{value:.4f}",
+            str(s.counts["n"]),
+            str(s.counts["unparsed"]),
+            str(s.counts["empty"]),
+        )
+        for name, s in scores.items()
+        for key, value in s.metrics.items()
+    ]
+    print_table(("task", "metric", "value", "n", "unparsed", "empty"), rows)
+    for name, reason in skipped.items():
+        print(f"{name}: not scored: {reason}")
+
+
+@app.command()
+def check(
+    method: Annotated[str, typer.Argument(help="a method, or all")],
+    methods_dir: MethodsDir = None,
+    json: Json = False,
+) -> None:
+    """Prove that a method keeps the rules: order, batches, seeds, empty histories, saving."""
+    from lampbench.check import check_methods
+
+    reports = check_methods(method, tuple(methods_dir or ()), say=None if json else print)
+    if json:
+        print_json([report.to_json() for report in reports])
+    if any(not report.passed for report in reports):
+        raise typer.Exit(1)

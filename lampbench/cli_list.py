@@ -1,0 +1,194 @@
+"""`lampbench list` and what `lampbench show` prints: methods, tasks, presets and runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lampbench.cli_output import print_json, print_table
+from lampbench.errors import RequestError, unknown
+
+if TYPE_CHECKING:
+    from lampbench.record import Record
+
+app = typer.Typer(
+    help="What there is: methods, tasks, presets, runs.", no_args_is_help=True, rich_markup_mode=None
+)
+
+Json = Annotated[bool, typer.Option("--json", help="print JSON in place of a table")]
+
+
+@app.command()
+def methods(
+    methods_dir: Annotated[
+        list[Path] | None, typer.Option("--methods-dir", help="a folder with more methods; may be repeated")
+    ] = None,
+    options: Annotated[bool, typer.Option("--options", help="with the options of each")] = False,
+    json: Json = False,
+) -> None:
+    """The methods, read without being imported; broken ones with their exception."""
+    from lampbench.registry import list_methods
+
+    found = list_methods(tuple(methods_dir or ()))
+    if json:
+        print_json([_method_json(info) for info in found])
+        return
+    rows = []
+    for info in found:
+        about = f"BROKEN: {info.error} ({info.path})" if info.error else info.summary
+        rows.append((info.name, about))
+        if options and not info.error:
+            rows += [("", f"{o.name} = {o.default} ({o.type}): {o.help}") for o in info.options]
+            rows += [
+                ("", f"variant +{name}: {_options_text(values)}") for name, values in info.variants.items()
+            ]
+    print_table(("method", "summary"), rows)
+
+
+def _method_json(info: Any) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "summary": info.summary,
+        "paper": info.paper,
+        "origin": info.origin,
+        "path": str(info.path),
+        "error": info.error,
+        "options": [
+            {"name": o.name, "type": o.type, "default": o.default, "help": o.help} for o in info.options
+        ],
+        "variants": info.variants,
+    }
+
+
+def _options_text(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
+
+
+@app.command()
+def tasks(json: Json = False) -> None:
+    """The six tasks and their metrics."""
+    from lampbench.tasks import TASKS
+
+    if json:
+        print_json(
+            [
+                {
+                    "name": task.name,
+                    "title": task.title,
+                    "kind": task.kind,
+                    "item_fields": list(task.item_fields),
+                    "labels": list(task.labels),
+                    "metrics": [metric.key for metric in task.metrics],
+                    "counts": {f"{setting}/{split}": n for (setting, split), n in task.counts.items()},
+                }
+                for task in TASKS.values()
+            ]
+        )
+        return
+    rows = [(task.name, " ".join(m.label for m in task.metrics), task.title) for task in TASKS.values()]
+    print_table(("task", "metrics", "what it is"), rows)
+
+
+@app.command()
+def presets(json: Json = False) -> None:
+    """The presets: models, data and limits that belong together."""
+    from lampbench.preset import load_preset, preset_names
+
+    found = [load_preset(name) for name in preset_names()]
+    if json:
+        print_json(
+            [
+                {
+                    "name": p.name,
+                    "summary": p.summary,
+                    "llm": p.llm,
+                    "encoder": p.encoder,
+                    "retriever": p.retriever,
+                    "dtype": p.dtype,
+                    "data": p.data,
+                    "setting": p.setting,
+                    "max_input_tokens": p.max_input_tokens,
+                    "max_new_tokens": dict(p.max_new_tokens),
+                    "beams": p.beams,
+                    "options": dict(p.options),
+                    "methods": {name: dict(values) for name, values in p.methods.items()},
+                }
+                for p in found
+            ]
+        )
+        return
+    rows = [(p.name, f"{p.data} ({p.setting})", str(p.max_input_tokens), p.summary) for p in found]
+    print_table(("preset", "data", "tokens", "what it is"), rows)
+
+
+@app.command()
+def runs(
+    results: Annotated[Path, typer.Option("--results", help="the folder of records")] = Path("results"),
+    suite: Annotated[str | None, typer.Option(help="only this suite")] = None,
+    json: Json = False,
+) -> None:
+    """The runs that are recorded, finished or not."""
+    from lampbench.record import load_records
+
+    records = load_records(results, suite)
+    if json:
+        print_json([_run_json(record) for record in records])
+        return
+    rows = []
+    for record in records:
+        metrics = " ".join(f"{key} {m.value:.3f}" for key, m in record.metrics.items())
+        rows.append((record.name, record.status, record.error or metrics))
+    print_table(("run", "status", "result"), rows)
+
+
+def _run_json(record: Record) -> dict[str, Any]:
+    return {
+        "run": record.name,
+        "status": record.status,
+        "error": record.error,
+        "metrics": {key: m.value for key, m in record.metrics.items()},
+        "n": record.data.n,
+        "limit": record.data.limit,
+        "finished": record.finished,
+    }
+
+
+def find_run(name: str, results: Path) -> Record:
+    """The run of that name, of which the beginning may be left out, or in that folder.
+
+    Raises:
+        RequestError: no such run, or several.
+    """
+    from lampbench.record import RECORD, load_records, read_record
+
+    path = Path(name)
+    if (path / RECORD).is_file() or (path.is_file() and path.name == RECORD):
+        return read_record(path)
+    records = {record.name: record for record in load_records(results)}
+    found = [full for full in records if full == name or full.endswith(f"/{name}")]
+    if len(found) > 1:
+        raise RequestError(f"run '{name}' is one of several: {', '.join(found)}")
+    if not found:
+        raise unknown("run", name, records)
+    return records[found[0]]
+
+
+def record_rows(record: Record) -> list[tuple[str, str]]:
+    """The record as names and values, empty ones left out."""
+    from lampbench.jsonfile import plain
+
+    return [("run", record.name), *_flat(plain(record), "")]
+
+
+def _flat(value: Any, name: str) -> list[tuple[str, str]]:
+    if isinstance(value, dict):
+        rows = []
+        for key, inner in value.items():
+            if inner is not None and inner not in ("", {}, []):
+                rows += _flat(inner, f"{name}.{key}" if name else key)
+        return rows
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        return [(name, " ".join(f"{step}:{number:.4g}" for step, number in value))]
+    return [(name, ", ".join(map(str, value)) if isinstance(value, list) else str(value))]

@@ -1,0 +1,44 @@
+"""What commands print: tables of plain text that fit the terminal, or JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+
+def print_json(value: Any) -> None:
+    """The value as JSON, two spaces deep."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows in columns; the last column wraps at the width of the terminal."""
+    print(table(header, rows, width()))
+
+
+def width() -> int:
+    """Columns of the terminal; 80 where there is none, so that files look the same everywhere."""
+    return shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
+    """Rows in columns two spaces apart, under a header.
+
+    Args:
+        header: names of the columns.
+        rows: texts, as many as there are columns.
+        width: columns of the terminal: the last column wraps at it, but keeps at least 20.
+    """
+    sizes = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    indent = sum(sizes[:-1]) + 2 * (len(sizes) - 1)
+    room = max(20, width - indent)
+    lines = []
+    for row in (header, *rows):
+        start = "".join(f"{cell:<{size}}  " for cell, size in zip(row[:-1], sizes[:-1], strict=True))
+        wrapped = textwrap.wrap(row[-1], room, break_on_hyphens=False) or [""]
+        lines += [(start + wrapped[0]).rstrip(), *(" " * indent + part for part in wrapped[1:])]
+    return "\n".join(lines)

@@ -1,0 +1,72 @@
+"""The table that ends a run: methods as columns, tasks and metrics as rows, in 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean
+
+from lampbench.record import Record
+from lampbench.tasks import get_task, metric
+
+
+def results_table(records: Sequence[Record], width: int = 80) -> str:
+    """The results of some runs, the mean over seeds, the best of each row marked with *.
+
+    A metric says little without its failures: where outputs could not be parsed, a row tells how many.
+    Methods that do not fit into the width go on below.
+    """
+    tasks = list(dict.fromkeys(record.task for record in records))
+    labels = list(dict.fromkeys(record.method.label for record in records))
+    names: list[tuple[str, str]] = []
+    for task in tasks:
+        names += [(task, m.key) for m in get_task(task).metrics]
+        names += [(task, count) for count in ("unparsed", "empty") if _counted(records, task, count)]
+    first = max([len(_row_name(*name)) for name in names], default=0)
+    blocks: list[list[str]] = [[]]
+    used = first
+    for label in labels:
+        size = max(len(label), 7) + 2
+        if blocks[-1] and used + size > width:
+            blocks.append([])
+            used = first
+        blocks[-1].append(label)
+        used += size
+    parts = []
+    for block in blocks:
+        lines = [" " * first + "".join(f"  {label:>{max(len(label), 7)}}" for label in block)]
+        for name in names:
+            cells = _row(records, *name, labels)
+            shown = "".join(f"  {cells[label]:>{max(len(label), 7)}}" for label in block)
+            lines.append(f"{_row_name(*name):<{first}}{shown}")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _row_name(task: str, name: str) -> str:
+    if name in ("unparsed", "empty"):
+        return f"{task}   {name}"
+    m = metric(name)
+    return f"{task} {m.label} {'↑' if m.higher_is_better else '↓'}"
+
+
+def _row(records: Sequence[Record], task: str, name: str, labels: Sequence[str]) -> dict[str, str]:
+    """A cell per method."""
+    here = {label: [r for r in records if r.task == task and r.method.label == label] for label in labels}
+    if name in ("unparsed", "empty"):
+        totals = {label: sum(r.counts.get(name, 0) for r in runs) for label, runs in here.items()}
+        return {label: f"{totals[label]} " if here[label] else "- " for label in labels}
+    values = {
+        label: mean(run.metrics[name].value for run in runs)
+        for label, runs in here.items()
+        if runs and all(name in run.metrics for run in runs)
+    }
+    best = (max if metric(name).higher_is_better else min)(values.values(), default=None)
+    cells = {
+        label: f"{value:.3f}{'*' if value == best and len(values) > 1 else ' '}"
+        for label, value in values.items()
+    }
+    return {label: cells.get(label, "- ") for label in labels}
+
+
+def _counted(records: Sequence[Record], task: str, name: str) -> bool:
+    return any(record.counts.get(name, 0) for record in records if record.task == task)
