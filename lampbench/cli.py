@@ -16,6 +16,7 @@ import typer
 from lampbench.cli_data import app as data_app
 from lampbench.cli_list import app as list_app
 from lampbench.cli_output import print_json, print_table, width
+from lampbench.cli_tables import compare, leaderboard
 from lampbench.errors import LampbenchError
 
 app = typer.Typer(
@@ -30,6 +31,8 @@ app = typer.Typer(
 )
 app.add_typer(list_app, name="list")
 app.add_typer(data_app, name="data")
+app.command()(compare)
+app.command()(leaderboard)
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON in place of a table")]
 Results = Annotated[Path, typer.Option("--results", help="the folder of records and predictions")]

@@ -1,0 +1,69 @@
+"""Commands on finished runs: `lampbench compare` and `lampbench leaderboard`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lampbench.cli_output import print_json
+
+Results = Annotated[Path, typer.Option("--results", help="the folder of records and predictions")]
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="a method, such as pplug or pplug+mean")],
+    b: Annotated[str, typer.Argument(help="another")],
+    task: Annotated[str | None, typer.Option("--task", "-t", help="tasks, with commas [all]")] = None,
+    suite: Annotated[str | None, typer.Option(help="the suite, if they meet in several")] = None,
+    results: Results = Path("results"),
+    json: Annotated[bool, typer.Option("--json", help="print JSON in place of a table")] = False,
+) -> None:
+    """Is the difference between two methods real? Paired tests on the same questions."""
+    from lampbench import compare as comparing
+    from lampbench import tables
+    from lampbench.cli_data import chosen_tasks
+    from lampbench.jsonfile import plain
+
+    tasks = [one.name for one in chosen_tasks(task)] if task and task != "all" else None
+    comparison = comparing.compare(results, a, b, tasks, suite)
+    if json:
+        print_json(plain(comparison))
+    else:
+        print(tables.render(comparing.comparison_blocks(comparison)).rstrip())
+
+
+def leaderboard(
+    check: Annotated[bool, typer.Option("--check", help="only tell whether the file is up to date")] = False,
+    format: Annotated[str | None, typer.Option(help="md, csv, latex or html [from the file's name]")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="the file; - prints it")] = Path(
+        "leaderboard.md"
+    ),
+    suite: Annotated[str | None, typer.Option(help="only this suite")] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="the method that the others are tested against [the one without a user]"),
+    ] = None,
+    results: Results = Path("results"),
+    json: Annotated[bool, typer.Option("--json", help="print JSON in place of writing the file")] = False,
+) -> None:
+    """Write the leaderboard from the records: tables with intervals, tests, costs, and published numbers."""
+    from lampbench import leaderboard as boards
+    from lampbench.jsonfile import plain
+
+    board = boards.build_leaderboard(results, suite, reference)
+    if json:
+        print_json(plain(board))
+    elif str(output) == "-":
+        print(boards.render(board, format or "md"), end="")
+    elif check:
+        difference = boards.check_leaderboard(output, board, format)
+        if difference:
+            print(difference, end="")
+            print(f"error: {output} is not what the records say: run lampbench leaderboard", file=sys.stderr)
+            raise typer.Exit(1)
+        print(f"{output} is up to date")
+    else:
+        print(f"wrote {boards.write_leaderboard(output, board, format)}")
