@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -90,6 +90,23 @@ class TokenBudget:
             batch.append(waiting.popleft())
             longest = wider
         return batch, len(batch) * longest
+
+
+def default_batch_tokens(model: Any, device: torch.device) -> int:
+    """How many token positions a batch may hold on `device`, beams counted.
+
+    The memory to use (half of what is free on a GPU, 2 GiB on the CPU) over what one position costs: keys and
+    values in every layer, and as much again for activations. At least 2048, so that even a large model has
+    work to share, and at most what still made batches faster. A rough estimate will do, because batches
+    shrink when it was too high.
+    """
+    layers = model.config.get_text_config().num_hidden_layers * (2 if model.config.is_encoder_decoder else 1)
+    weight = model.get_input_embeddings().weight
+    position = 4 * layers * weight.shape[1] * weight.element_size()
+    memory, most = 2 << 30, 16_384
+    if device.type == "cuda":
+        memory, most = torch.cuda.mem_get_info(device)[0] // 2, 131_072
+    return min(max(memory // position, 2048), most)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

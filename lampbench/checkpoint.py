@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 import transformers
 from huggingface_hub import errors as hub_errors
+from huggingface_hub import try_to_load_from_cache
 from huggingface_hub import utils as hub_utils
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -83,36 +85,22 @@ def load_checkpoint(
         place = {"device_map": "balanced"}
     elif device.type == "cuda":
         place = {"device_map": {"": device}}
-    try:
-        with quiet_transformers():
-            config = transformers.AutoConfig.from_pretrained(source, **common)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source, **common)
-            kind = (
-                transformers.AutoModelForSeq2SeqLM
-                if config.is_encoder_decoder
-                else transformers.AutoModelForCausalLM
-            )
-            loaded: Any = kind.from_pretrained(
-                source, config=config, dtype=dtype, output_loading_info=True, **place, **common
-            )
-    except torch.OutOfMemoryError as error:
-        raise RunError(
-            f"LLM '{name}' does not fit into the memory of {device}: use --dtype bf16, --device balanced, "
-            "or a smaller model"
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
-        raise RequestError(_why(name, folder, error, offline)) from error
-    model, info = loaded
-    if missing := sorted(info["missing_keys"]):
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise RequestError(
-            f"LLM '{name}' is no complete language model: its weights lack {', '.join(missing[:3])}{more}"
-        )
+    with quiet_transformers():
+        config = _read(name, folder, offline, "configuration", transformers.AutoConfig, source, common)
+        tokenizer = _read(name, folder, offline, "tokenizer", transformers.AutoTokenizer, source, common)
+        kind = transformers.AutoModelForSeq2SeqLM
+        if not config.is_encoder_decoder:
+            kind = transformers.AutoModelForCausalLM
+        # Weights of another shape are reported below: with the names that transformers only prints.
+        options = {"config": config, "dtype": dtype, "output_loading_info": True, **place, **common}
+        options["ignore_mismatched_sizes"] = True
+        model, info = _read(name, folder, offline, "weights", kind, source, options)
+    _check_complete(name, info)
     if any(p.is_meta for p in model.parameters()):
         raise RequestError(f"LLM '{name}' does not fit into the GPUs of this machine together")
     if not place:
         model.to(device)
-    commit = getattr(config, "_commit_hash", None)
+    commit = hub_commit(name) if folder is None else None
     _verify(model, name, folder, commit)
     tokenizer.truncation_side = "right"
     if tokenizer.vocab_size > (rows := model.get_input_embeddings().weight.shape[0]):
@@ -126,6 +114,40 @@ def load_checkpoint(
         id=folder.resolve().name if folder is not None else name,
         revision=folder_revision(folder) if folder is not None else (commit or "unknown"),
     )
+
+
+def _read(
+    name: str, folder: Path | None, offline: bool, what: str, kind: Any, source: str, options: dict[str, Any]
+) -> Any:
+    """What `kind.from_pretrained` returns; failures are told in one line."""
+    try:
+        return kind.from_pretrained(source, **options)
+    except torch.OutOfMemoryError as error:
+        raise RunError(
+            f"LLM '{name}' does not fit into the memory of the device: use --dtype bf16, --device balanced, or "
+            "a smaller model"
+        ) from error
+    # Anything at all: libraries below transformers raise bare Exceptions on damaged files.
+    except Exception as error:
+        raise RequestError(_why(name, folder, offline, what, error)) from error
+
+
+def _check_complete(name: str, info: dict[str, Any]) -> None:
+    """transformers fills weights that are absent, or of another shape, with random numbers."""
+    missing = sorted(info["missing_keys"])
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise RequestError(
+            f"LLM '{name}' is no complete language model: its weights lack {', '.join(missing[:3])}{more}"
+        )
+    for entry in info[
+        "mismatched_keys"
+    ]:  # names, or names with shapes, as the version of transformers has it
+        key = entry if isinstance(entry, str) else entry[0]
+        raise RequestError(
+            f"LLM '{name}': {key} has another shape in the weights than config.json says: they belong to "
+            "different models"
+        )
 
 
 def copy_model(model: Any) -> Any:
@@ -149,6 +171,15 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     with quiet_transformers():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+
+
+def hub_commit(name: str) -> str | None:
+    """The commit of the hub model `name` that was loaded: the one in the hub's cache; None if there is none.
+
+    transformers 5 no longer keeps it in the configuration.
+    """
+    cached = try_to_load_from_cache(name, "config.json")
+    return Path(cached).parent.name if isinstance(cached, str) else None
 
 
 def folder_revision(folder: Path) -> str:
@@ -221,14 +252,18 @@ def _check_files(folder: Path) -> None:
         )
 
 
-def _why(name: str, folder: Path | None, error: BaseException, offline: bool) -> str:
-    """One line on why a model does not load."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = f"{lines[0] if lines else type(error).__name__}"[:300]
+def _why(name: str, folder: Path | None, offline: bool, what: str, error: BaseException) -> str:
+    """One line on why `what` of a model cannot be read."""
+    text = " ".join(str(error).split())
+    reason = re.split(r"(?<=\w)\. ", text)[0][:300]
+    if not isinstance(error, (OSError, ValueError)):
+        reason = f"{type(error).__name__}: {reason}"
+    if isinstance(error, SafetensorError):
+        reason = f"a file is damaged or incomplete ({reason})"
+    if text.startswith("Unrecognized configuration class"):
+        reason = "config.json describes no encoder-decoder or decoder-only language model"
     if folder is not None:
-        if isinstance(error, SafetensorError):
-            reason = f"a weight file is damaged or incomplete ({reason})"
-        return f"LLM folder '{folder}' cannot be loaded: {reason}"
+        return f"LLM folder '{folder}': its {what} cannot be read: {reason}"
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:
@@ -241,13 +276,13 @@ def _why(name: str, folder: Path | None, error: BaseException, offline: bool) ->
     if any(isinstance(e, hub_errors.LocalEntryNotFoundError) for e in causes):
         if offline:
             return (
-                f"LLM '{name}' is not on this machine and the run is offline: run once without --offline, "
-                "or name a folder"
+                f"LLM '{name}' is not on this machine and the run is offline: run once without --offline "
+                "(and HF_HUB_OFFLINE), or name a folder"
             )
         return f"LLM '{name}' is not on this machine and the hub cannot be reached"
     if any(isinstance(e, (hub_errors.RepositoryNotFoundError, hub_errors.HFValidationError)) for e in causes):
         return f"LLM '{name}' is neither a folder nor a public model of the hub"
-    return f"LLM '{name}' cannot be loaded: {reason}"
+    return f"LLM '{name}': its {what} cannot be read: {reason}"
 
 
 # Verification
@@ -313,8 +348,6 @@ class _Weights:
         if self._folder is not None:
             path = self._folder / file
             return path if path.is_file() else None
-        from huggingface_hub import try_to_load_from_cache
-
         cached = try_to_load_from_cache(self._name, file, revision=self._commit)
         return Path(cached) if isinstance(cached, str) else None
 

@@ -8,7 +8,6 @@ of FLAN-T5 (see `lampbench.checkpoint`).
 from __future__ import annotations
 
 import copy
-import inspect
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,13 +17,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from lampbench.batching import TokenBudget
+from lampbench.batching import TokenBudget, default_batch_tokens
 from lampbench.checkpoint import copy_model, load_checkpoint, save_model
+from lampbench.decoding import beam_search, float16_error
 from lampbench.devices import resolve_device, resolve_dtype
-from lampbench.errors import RequestError, RunError
+from lampbench.errors import RequestError
+from lampbench.likelihood import summed_losses
 from lampbench.tokens import (
     Request,
     SpecialTokens,
@@ -94,8 +93,6 @@ class FrozenLLM:
         # Checkpoints ship sampling temperatures, length limits and the like, which `generate` takes over
         # wherever a call does not set the option.
         model.generation_config = self._special.generation_config()
-        self._generation_configs: dict[tuple[int, int], GenerationConfig] = {}
-        self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._max_positions = _learned_positions(model)
 
     @classmethod
@@ -244,46 +241,20 @@ class FrozenLLM:
             run_batch=partial(self._generate, max_new_tokens=max_new_tokens, beams=beams),
         )
 
-    @torch.inference_mode()
     def _generate(self, batch: list[TokenizedRequest], max_new_tokens: int, beams: int) -> list[Generation]:
         longest = max(request.length for request in batch)
         self._check_positions(
             max(longest, max_new_tokens) if self.is_encoder_decoder else longest + max_new_tokens
         )
-        inputs = pad_batch(batch, self._embed, self._special.pad, left=not self.is_encoder_decoder)
-        overflow = _Overflow() if self.dtype == torch.float16 else None
-        sequences = self.model.generate(
-            **inputs,
-            generation_config=self._generation_config(max_new_tokens, beams),
-            logits_processor=LogitsProcessorList([overflow] if overflow else []),
-        )
-        if overflow and overflow.seen:
-            raise _float16_error()
-        # What precedes an answer: the decoder's start token, or the prompt where it went in as token ids.
-        skip = 0
-        if self.is_encoder_decoder:
-            skip = 1
-        elif "input_ids" in inputs:
-            skip = inputs["input_ids"].shape[1]
-        rows = [self._special.until_end(row) for row in sequences[:, skip:].tolist()]
+        # Within inference mode: soft vectors may come with a graph, which ends here.
+        with torch.inference_mode():
+            inputs = pad_batch(batch, self._embed, self._special.pad, left=not self.is_encoder_decoder)
+            rows = beam_search(self.model, inputs, self._special, max_new_tokens=max_new_tokens, beams=beams)
         texts = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
         return [
             Generation(text.strip(), len(request.ids), request.n_soft, len(row), request.truncated)
             for text, row, request in zip(texts, rows, batch, strict=True)
         ]
-
-    def _generation_config(self, max_new_tokens: int, beams: int) -> GenerationConfig:
-        key = (max_new_tokens, beams)
-        if key not in self._generation_configs:
-            self._generation_configs[key] = self._special.generation_config(
-                max_new_tokens=max_new_tokens,
-                num_beams=beams,
-                do_sample=False,
-                length_penalty=1.0,
-                early_stopping=False,
-                use_cache=True,
-            )
-        return self._generation_configs[key]
 
     # Loss
 
@@ -348,54 +319,9 @@ class FrozenLLM:
                 for i, value in zip(order, results, strict=True):
                     sums[i] = value
         if self.dtype == torch.float16 and not torch.isfinite(sums).all():
-            raise _float16_error()
+            raise float16_error()
         counts = torch.tensor([len(request.target) for request in tokenized], device=sums.device)
         return sums.sum() / counts.sum() if reduction == "mean" else sums / counts
-
-    def _summed_losses(self, batch: list[TokenizedRequest], dropout: bool) -> Tensor:
-        """The cross-entropy of each example's target, summed over its tokens, [n]."""
-        width = max(len(request.target) for request in batch)
-        rows = [[*request.target, *[-100] * (width - len(request.target))] for request in batch]
-        labels = torch.tensor(rows, device=self.device)
-        forward = self._seq2seq_logits if self.is_encoder_decoder else self._causal_logits
-        self.model.train(dropout)
-        try:
-            logits = forward(batch, labels)
-        finally:
-            self.model.eval()
-        labels = labels.to(logits.device)
-        losses = F.cross_entropy(logits.float().transpose(1, 2), labels, reduction="none")
-        return losses.sum(dim=1).to(self.device)
-
-    def _seq2seq_logits(self, batch: list[TokenizedRequest], labels: Tensor) -> Tensor:
-        self._check_positions(max(labels.shape[1], *(request.length for request in batch)))
-        start = labels.new_full((len(batch), 1), self._special.start)
-        shifted = torch.cat([start, labels[:, :-1]], dim=1)
-        shifted = shifted.masked_fill(shifted == -100, self._special.pad)
-        inputs = pad_batch(batch, self._embed, self._special.pad, left=False)
-        return self.model(**inputs, decoder_input_ids=shifted, use_cache=False).logits
-
-    def _causal_logits(self, batch: list[TokenizedRequest], labels: Tensor) -> Tensor:
-        """The logits that predict the targets: [n, target length, vocabulary].
-
-        Padded on the right, and not on the left as in generation: under a causal mask all positions are then
-        right in every architecture, and no token sees padding.
-        """
-        inputs = pad_batch(batch, self._embed, self._special.pad, left=False, with_targets=True)
-        width = inputs["attention_mask"].shape[1]
-        self._check_positions(width)
-        # The last position of a prompt predicts the first token of its target.
-        starts = torch.tensor([request.length - 1 for request in batch], device=labels.device)
-        first = 0
-        if self._keeps_logits:
-            # The logits of long prompts over a large vocabulary would take more memory than all the rest.
-            first = min(request.length for request in batch) - 1
-            inputs["logits_to_keep"] = torch.arange(first, width - 1, device=labels.device)
-        logits = self.model(**inputs, use_cache=False).logits
-        columns = starts[:, None] - first + torch.arange(labels.shape[1], device=labels.device)
-        # Beyond the end of a short example the labels are masked: any column will do.
-        columns = columns.clamp(max=logits.shape[1] - 1).to(logits.device)
-        return logits[torch.arange(len(batch), device=logits.device)[:, None], columns]
 
     # Copies
 
@@ -422,6 +348,13 @@ class FrozenLLM:
         """Write model and tokenizer to `folder`, from where `load` reads the same weights."""
         save_model(self.model, self.tokenizer, Path(folder))
 
+    def _summed_losses(self, batch: list[TokenizedRequest], dropout: bool) -> Tensor:
+        lengths = [
+            request.length + (0 if self.is_encoder_decoder else len(request.target)) for request in batch
+        ]
+        self._check_positions(max(*lengths, *(len(request.target) for request in batch)))
+        return summed_losses(self.model, batch, self._special, dropout=dropout)
+
     def _tokenize(
         self,
         requests: Sequence[Request | str],
@@ -446,23 +379,6 @@ class FrozenLLM:
             )
 
 
-def default_batch_tokens(model: Any, device: torch.device) -> int:
-    """How many token positions a batch may hold on `device`, beams counted.
-
-    On the CPU a constant, small enough for the caches. On a GPU half of the free memory over what one
-    position costs: keys and values in every layer, and as much again for activations. A rough estimate will
-    do, because batches shrink when it was too high.
-    """
-    if device.type != "cuda":
-        return 4096
-    config = model.config
-    layers = config.num_hidden_layers + (getattr(config, "num_decoder_layers", None) or 0)
-    weight = model.get_input_embeddings().weight
-    position = 4 * layers * weight.shape[1] * weight.element_size()
-    free, _ = torch.cuda.mem_get_info(device)
-    return int(min(max(free // 2 // position, 2048), 131_072))
-
-
 def _learned_positions(model: nn.Module) -> int | None:
     """How many positions a model with a table of them has; None for relative and rotary ones."""
     table = re.compile(r"(^|\.)(wpe|position_embeddings|embed_positions)$")
@@ -472,24 +388,3 @@ def _learned_positions(model: nn.Module) -> int | None:
         if isinstance(module, nn.Embedding) and table.search(name)
     ]
     return min(sizes, default=None)
-
-
-class _Overflow(LogitsProcessor):
-    """Notes scores that are not numbers, without making the device wait in every step."""
-
-    def __init__(self) -> None:
-        self._flag: Tensor | None = None
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        # Minus infinity is how generation forbids a token.
-        bad = (scores.isnan() | scores.isposinf()).any()
-        self._flag = bad if self._flag is None else self._flag | bad
-        return scores
-
-    @property
-    def seen(self) -> bool:
-        return self._flag is not None and bool(self._flag)
-
-
-def _float16_error() -> RunError:
-    return RunError("the LLM overflowed in float16 (values that are not finite): use --dtype bf16 or fp32")
