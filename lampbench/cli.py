@@ -37,7 +37,8 @@ app.command()(leaderboard)
 Json = Annotated[bool, typer.Option("--json", help="print JSON in place of a table")]
 Results = Annotated[Path, typer.Option("--results", help="the folder of records and predictions")]
 MethodsDir = Annotated[
-    list[Path] | None, typer.Option("--methods-dir", help="a folder with more methods; may be repeated")
+    list[Path] | None,
+    typer.Option("--methods-dir", metavar="DIR", help="a folder with more methods; may be repeated"),
 ]
 
 
@@ -105,7 +106,11 @@ def run(
     limit: Annotated[int | None, typer.Option(help="only so many questions, drawn at random")] = None,
     set: Annotated[
         list[str] | None,
-        typer.Option("--set", help="option of a method: name=value; method.name=value where several run"),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="option of a method; METHOD.NAME=VALUE where several run; may be repeated",
+        ),
     ] = None,
     variant: Annotated[str | None, typer.Option(help="a name for these options in the results")] = None,
     suite: Annotated[

@@ -23,7 +23,8 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON in place of a tab
 @app.command()
 def methods(
     methods_dir: Annotated[
-        list[Path] | None, typer.Option("--methods-dir", help="a folder with more methods; may be repeated")
+        list[Path] | None,
+        typer.Option("--methods-dir", metavar="DIR", help="a folder with more methods; may be repeated"),
     ] = None,
     options: Annotated[bool, typer.Option("--options", help="with the options of each")] = False,
     json: Json = False,

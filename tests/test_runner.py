@@ -1,0 +1,556 @@
+"""Running: what is recorded, what is reused, what is refused, and what survives a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lampbench.data import open_task
+from lampbench.errors import RequestError, RunError
+from lampbench.metrics import score
+from lampbench.prediction_log import read_predictions
+from lampbench.record import Record, load_records
+from lampbench.request import RunRequest
+from lampbench.runner import command_of, run
+
+PRESET = """
+summary = "as small as it gets"
+llm = "{llm}"
+encoder = "{encoder}"
+data = "{data}"
+setting = "user"
+max_input_tokens = 120
+beams = 1
+
+[max_new_tokens]
+default = 5
+
+[options]
+k = 2
+"""
+
+# A method that does what the environment variable TRICK says.
+TRICKSTER = '''"""Misbehaves on demand."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass, replace
+
+import lampbench.method
+from lampbench.method import ProfileConfig
+
+
+@dataclass(frozen=True)
+class Config(ProfileConfig):
+    size: int = 1  # no use
+
+
+class Method(lampbench.method.Method):
+    name = "trickster"
+    summary = "Misbehaves on demand"
+
+    def predict(self, bench, examples):
+        trick, _, at = os.environ.get("TRICK", "").partition(":")
+        asked = [e.input + " " + " ".join(str(i.get("text")) for i in e.profile) for e in examples]
+        for number, prediction in enumerate(bench.generate(examples, asked)):
+            assert examples[number].output is None, "a gold was shown"
+            if trick == "count":
+                with open(at, "a") as file:
+                    file.write(prediction.id + "\\n")
+            if str(number) == at:
+                if trick == "raise":
+                    raise ValueError("as you\\nlike it")
+                if trick == "interrupt":
+                    raise KeyboardInterrupt
+                if trick == "kill":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if trick == "skip":
+                    continue
+                if trick == "swap":
+                    prediction = replace(prediction, id="elsewhere")
+                if trick == "number":
+                    prediction = replace(prediction, output=5)
+                if trick == "twice":
+                    yield prediction
+            if trick == "melt":
+                import torch
+
+                with torch.no_grad():
+                    next(bench.llm.model.parameters()).mul_(2.0)
+            yield prediction
+        if trick == "more":
+            yield replace(prediction, id="extra")
+'''
+
+# A method that trains a soft prompt, and is killed at a step if KILL_AT says so.
+LEARNER = '''"""Learns one soft vector."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+import lampbench.method
+from lampbench.llm import Request
+from lampbench.method import ProfileConfig
+from lampbench.training import TrainSettings
+
+
+@dataclass(frozen=True)
+class Config(ProfileConfig):
+    steps: int = 6  # optimizer steps
+
+
+class Method(lampbench.method.Method):
+    name = "learner"
+    summary = "One soft vector for all"
+
+    def build(self, bench):
+        module = nn.Module()
+        module.vector = nn.Parameter(torch.randn(1, bench.llm.hidden_size))
+        return module
+
+    def fit(self, bench, train):
+        with open(os.environ["FITS"], "a") as file:
+            file.write("fit\\n")
+        self.step = 0
+
+        def loss(batch):
+            self.step += 1
+            if str(self.step) == os.environ.get("KILL_AT"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            with open(os.environ["FITS"] + "-steps", "a") as file:
+                file.write("step\\n")
+            return bench.llm.loss(
+                [Request(e.input, self.module.vector) for e in batch],
+                [e.output for e in batch],
+                max_input_tokens=40,
+                max_target_tokens=5,
+            )
+
+        settings = TrainSettings(
+            steps=self.config.steps, batch_size=2, learning_rate=0.1, checkpoint_every=1, seed=bench.seed
+        )
+        return bench.train(self.module, list(train), loss, settings)
+
+    def predict(self, bench, examples):
+        requests = (Request(e.input, self.module.vector.detach()) for e in examples)
+        yield from bench.generate(examples, requests)
+'''
+
+# A method that is built on two others.
+FUSION = '''"""Items that two retrievers agree on."""
+
+from __future__ import annotations
+
+from lampbench.method import RetrievalMethod
+
+
+class Method(RetrievalMethod):
+    name = "fusion"
+    summary = "Two rankings, one prompt"
+
+    def uses(self):
+        return ("bm25", "contriever")
+
+    def prepare(self, bench, examples):
+        rankings = [bench.method(name).rankings(examples) for name in self.uses()]
+        self.ranked = {}
+        for example, *orders in zip(examples, *rankings, strict=True):
+            places = [[order.index(i) for order in orders] for i in range(len(orders[0]))]
+            self.ranked[example.id] = sorted(range(len(places)), key=lambda i: sum(places[i]))
+
+    def rank(self, bench, example):
+        return self.ranked[example.id]
+'''
+
+Runner = Callable[..., list[Record]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_llm: Path, tiny_encoder: Path, tiny_data: Path) -> Path:
+    """A folder with a preset and three methods."""
+    preset = PRESET.format(llm=tiny_llm, encoder=tiny_encoder, data=tiny_data)
+    (tmp_path / "tiny.toml").write_text(preset, encoding="utf-8")
+    (tmp_path / "methods").mkdir()
+    for name, text in (("trickster", TRICKSTER), ("learner", LEARNER), ("fusion", FUSION)):
+        (tmp_path / "methods" / f"{name}.py").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def run_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """`run` with that preset and those methods, quietly."""
+    monkeypatch.setenv("FITS", str(folder / "fits"))
+
+    def run_quietly(method: str, task: str = "LaMP-3", **options: Any) -> list[Record]:
+        options = {"results": folder / "results", "preset": str(folder / "tiny.toml"), **options}
+        return run(method, task, progress="none", methods_dir=folder / "methods", **options)
+
+    return run_quietly
+
+
+def lines_in(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+# What is recorded
+
+
+def test_every_method_task_and_seed_has_a_record_at_a_predictable_place(
+    run_here: Runner, folder: Path, tiny_data: Path
+) -> None:
+    records = run_here("bm25,adhoc", "LaMP-3,LaMP-4", seed="0,1")
+    names = [record.name for record in records]
+    assert names[:4] == [f"tiny/{task}/bm25/seed{seed}" for task in ("LaMP-3", "LaMP-4") for seed in (0, 1)]
+    assert [r.name for r in load_records(folder / "results")] == sorted(names)
+    record = records[0]
+    assert record.folder == folder / "results" / "tiny" / "LaMP-3" / "bm25" / "seed0"
+    assert record.status == "complete"
+    assert record.method.config == {"profile": "own", "k": 2, "use_date": False, "extraction": "anchored"}
+    assert record.generation == {"max_input_tokens": 120, "max_new_tokens": 5, "beams": 1}
+    assert (record.data.setting, record.data.split, record.data.n, record.data.limit) == (
+        "user",
+        "dev",
+        6,
+        None,
+    )
+    assert record.data.counts["train"] == 8
+    assert (record.llm.id, record.llm.dtype, record.encoder, record.retriever) == (
+        "tiny-t5",
+        "float32",
+        None,
+        None,
+    )
+    assert record.cost.llm_calls == record.cost.examples == 6
+    assert str(folder) not in (record.folder / "record.json").read_text()  # it is made to be published
+
+
+def test_the_metrics_are_those_of_the_predictions_in_the_log(run_here: Runner, tiny_data: Path) -> None:
+    (record,) = run_here("recency")
+    golds = open_task(tiny_data, "LaMP-3").split("dev").golds
+    lines = read_predictions(record.predictions)
+    assert list(lines) == list(golds)  # in the order of the file, whatever order they were answered in
+    expected = score("LaMP-3", {id: line["output"] for id, line in lines.items()}, golds)
+    assert {name: m.value for name, m in record.metrics.items()} == expected.metrics
+    assert record.counts["unparsed"] == expected.counts["unparsed"]
+    for m in record.metrics.values():
+        assert m.low is not None
+        assert m.low <= m.value <= m.high
+    assert all(set(line["scores"]) == {"mae", "rmse"} and len(line["ranked"]) == 2 for line in lines.values())
+
+
+def test_the_most_recent_items_are_in_the_prompt(run_here: Runner, tiny_data: Path) -> None:
+    (record,) = run_here("recency")
+    lines = read_predictions(record.predictions)
+    for example in open_task(tiny_data, "LaMP-3").split("dev"):
+        newest = sorted(example.profile, key=lambda item: item["date"], reverse=True)[:2]
+        assert lines[example.id]["ranked"] == [item["id"] for item in newest]
+
+
+def test_chance_depends_on_the_seed_alone(run_here: Runner) -> None:
+    one, two = run_here("random", seed="0,1")
+    again = run_here("random", seed=0, suite="again")[0]
+    first, second, third = (
+        {id: line["ranked"] for id, line in read_predictions(r.predictions).items()}
+        for r in (one, two, again)
+    )
+    assert first != second
+    assert first == third
+    assert all(len(set(ids)) == 2 for ids in first.values())  # without replacement
+
+
+def test_a_changed_option_has_results_of_its_own(run_here: Runner) -> None:
+    (usual,) = run_here("bm25")
+    (changed,) = run_here("bm25", set=["k=1"])
+    (named,) = run_here("bm25", set=["k=1"], variant="one")
+    assert usual.method.label == "bm25"
+    assert changed.method.label == "bm25+k=1"
+    assert named.method.label == "bm25+one"
+    assert run_here("bm25", set=["k=2"])[0].method.label == "bm25"  # it is what the preset says anyway
+    assert {len(line["ranked"]) for line in read_predictions(changed.predictions).values()} == {1}
+
+
+def test_a_limited_run_asks_the_same_sample_of_every_method_and_says_so(run_here: Runner) -> None:
+    records = run_here("adhoc,recency", limit=3, seed="0,1")
+    asked = {tuple(read_predictions(r.predictions)) for r in records}
+    assert len(asked) == 1
+    assert len(asked.pop()) == 3
+    assert {(r.suite, r.data.limit, r.data.n) for r in records} == {("tiny-limit3", 3, 3)}
+
+
+def test_questions_without_golds_end_in_an_official_file(
+    run_here: Runner, tiny_data: Path, folder: Path
+) -> None:
+    data = folder / "data"
+    part = data / "user" / "LaMP_7"
+    part.mkdir(parents=True)
+    questions = tiny_data / "user" / "LaMP_7" / "test_questions.json"
+    (part / "test_questions.json").write_bytes(questions.read_bytes())
+    (record,) = run_here("bm25", "LaMP-7", data=data, split="test")
+    assert record.status == "complete"
+    assert record.metrics == {}
+    assert record.folder is not None
+    content = json.loads((record.folder / "predictions_official.json").read_text())
+    assert content["task"] == "LaMP_7"
+    ids = [question["id"] for question in json.loads(questions.read_text())]
+    assert [gold["id"] for gold in content["golds"]] == ids
+    with pytest.raises(RequestError, match=r"train_questions\.json"):
+        run_here("learner", "LaMP-7", data=data, split="test")
+
+
+def test_the_command_in_the_record_is_the_request() -> None:
+    request = RunRequest("bm25", ["LaMP-3"], data="/home/me/lamp", set=("k=2", "use_date=true"), fresh=True)
+    command = command_of(request)
+    assert command == (
+        "lampbench run --method bm25 --task LaMP-3 --data /home/me/lamp --set k=2 --set use_date=true --fresh"
+    )
+
+
+def test_run_takes_only_what_the_command_takes() -> None:
+    with pytest.raises(TypeError, match="no option 'metod'"):
+        run("bm25", metod="x")
+
+
+# What is reused
+
+
+def test_a_finished_run_is_not_run_again(
+    run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run_here("bm25,contriever", "LaMP-3,LaMP-4")
+    before = {path: path.read_bytes() for path in sorted((folder / "results").rglob("*.*"))}
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a model was loaded for nothing")
+
+    monkeypatch.setattr("lampbench.llm.FrozenLLM.load", refuse)
+    monkeypatch.setattr("lampbench.encoder.TextEncoder.load", refuse)
+    assert run_here("bm25,contriever", "LaMP-3,LaMP-4") == first
+    assert {path: path.read_bytes() for path in sorted((folder / "results").rglob("*.*"))} == before
+
+
+@pytest.mark.parametrize("damage", ["log", "method", "data"])
+def test_what_no_longer_answers_the_request_is_run_again(
+    run_here: Runner, folder: Path, tiny_data: Path, damage: str
+) -> None:
+    import shutil
+
+    shutil.copytree(tiny_data / "user" / "LaMP_3", folder / "data" / "user" / "LaMP_3")
+    (first,) = run_here("trickster", data=folder / "data")
+    assert first.folder is not None
+    if damage == "log":
+        first.predictions.write_text("")
+    elif damage == "method":
+        with (folder / "methods" / "trickster.py").open("a") as file:
+            file.write("\n# changed\n")
+    else:
+        path = folder / "data" / "user" / "LaMP_3" / "dev_questions.json"
+        path.write_text(path.read_text().replace("review:", "review: again", 1))
+    (second,) = run_here("trickster", data=folder / "data")
+    assert second.started is not None
+    assert second.request == first.request if damage == "log" else second.request != first.request
+    assert len(read_predictions(second.predictions)) == 6
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (whole,) = run_here("trickster", suite="whole")
+    monkeypatch.setenv("TRICK", "interrupt:4")
+    with pytest.raises(KeyboardInterrupt):
+        run_here("trickster", suite="broken")
+    (started,) = load_records(folder / "results", "broken")
+    assert started.status == "started"
+    assert len(read_predictions(started.predictions)) == 4
+    monkeypatch.setenv("TRICK", f"count:{folder / 'asked'}")
+    (resumed,) = run_here("trickster", suite="broken")
+    assert lines_in(folder / "asked") == 2
+    assert resumed.predictions.read_bytes() == whole.predictions.read_bytes()
+    assert resumed.metrics == whole.metrics
+    assert resumed.cost.prompt_tokens == whole.cost.prompt_tokens
+
+
+def test_fresh_forgets_what_was_left(run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRICK", "interrupt:4")
+    with pytest.raises(KeyboardInterrupt):
+        run_here("trickster")
+    monkeypatch.setenv("TRICK", f"count:{folder / 'asked'}")
+    run_here("trickster", fresh=True)
+    assert lines_in(folder / "asked") == 6
+
+
+def test_what_was_learned_serves_every_option_of_prediction(run_here: Runner, folder: Path) -> None:
+    (first,) = run_here("learner")
+    (second,) = run_here("learner", set=["profile=empty"])
+    assert lines_in(folder / "fits") == 1
+    assert second.training == first.training
+    assert second.cost.seconds["fit"] == first.cost.seconds["fit"]
+    (other,) = run_here("learner", set=["steps=2"])
+    assert lines_in(folder / "fits") == 2
+    assert other.training is not None
+    assert (other.training.steps, other.method.trainable_parameters) == (2, first.method.trainable_parameters)
+    run_here("learner", fresh=True)
+    assert lines_in(folder / "fits") == 3
+
+
+def kill(folder: Path, method: str, **environment: str) -> None:
+    """Run the method in a process that kills itself on the way."""
+    code = (
+        "from lampbench.runner import run;"
+        f"run('{method}', 'LaMP-3', preset='{folder}/tiny.toml', results='{folder}/results', suite='killed',"
+        f"methods_dir='{folder}/methods', progress='none')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_a_process_killed_while_predicting_loses_nothing_that_was_answered(
+    run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (whole,) = run_here("trickster", suite="whole")
+    kill(folder, "trickster", TRICK="kill:3")
+    with (folder / "results" / "killed" / "LaMP-3" / "trickster" / "seed0" / "predictions.jsonl").open(
+        "a"
+    ) as log:
+        log.write('{"id": "torn')  # as if the kill had hit the middle of a write
+    monkeypatch.setenv("TRICK", f"count:{folder / 'asked'}")
+    (resumed,) = run_here("trickster", suite="killed")
+    assert lines_in(folder / "asked") == 3
+    assert resumed.predictions.read_bytes() == whole.predictions.read_bytes()
+
+
+def test_a_process_killed_while_training_ends_with_the_same_weights(run_here: Runner, folder: Path) -> None:
+    kill(folder, "learner", KILL_AT="5", FITS=str(folder / "fits"))
+    assert lines_in(folder / "fits-steps") == 4
+    (resumed,) = run_here("learner", suite="killed")
+    assert lines_in(folder / "fits-steps") == 6  # two steps were left to do
+    (whole,) = run_here("learner", suite="whole", fresh=True)
+    assert lines_in(folder / "fits-steps") == 12
+    assert resumed.training is not None
+    assert whole.training is not None
+    assert resumed.training.losses == whole.training.losses
+    assert resumed.predictions.read_bytes() == whole.predictions.read_bytes()
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("trick", "message"),
+    [
+        ("raise:2", "ValueError: as you like it"),
+        ("skip:5", "method 'trickster' gave no prediction for question '"),
+        ("skip:1", "one prediction per example, in order"),
+        ("swap:1", "method 'trickster' answered question 'elsewhere' where '"),
+        ("twice:2", "one prediction per example, in order"),
+        ("number:0", "with a int, not a text"),
+        ("more", "answered once more than asked, for question 'extra'"),
+        ("melt", "method 'trickster' changed the frozen LLM"),
+    ],
+)
+def test_a_method_that_breaks_a_rule_fails_and_its_record_says_how(
+    run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch, trick: str, message: str
+) -> None:
+    monkeypatch.setenv("TRICK", trick)
+    with pytest.raises((RunError, ValueError)):
+        run_here("trickster")
+    (record,) = load_records(folder / "results")
+    assert record.status == "failed"
+    assert message in (record.error or "")
+    assert "\n" not in (record.error or "")
+
+
+def test_one_failure_costs_no_other_run(
+    run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (alone,) = run_here("recency", suite="alone")
+    monkeypatch.setenv("TRICK", "melt")
+    with pytest.raises(RunError, match="1 of 3 runs failed; the first: trickster on LaMP-3, seed 0"):
+        run_here("adhoc,trickster,recency")
+    by_method = {record.method.name: record for record in load_records(folder / "results", "tiny")}
+    assert {name: r.status for name, r in by_method.items()} == {
+        "adhoc": "complete",
+        "recency": "complete",
+        "trickster": "failed",
+    }
+    # The method before it had spoilt the LLM: this one got an unspoilt one.
+    assert by_method["recency"].predictions.read_bytes() == alone.predictions.read_bytes()
+
+
+def test_a_method_with_the_history_of_another_user(run_here: Runner, tiny_data: Path) -> None:
+    (record,) = run_here("recency", set=["profile=random"])
+    lines = read_predictions(record.predictions)
+    owners = {}
+    for example in open_task(tiny_data, "LaMP-3").split("dev"):
+        owners |= dict.fromkeys(example.item_ids, example.id)
+    for id, line in lines.items():
+        assert line["ranked"]
+        assert all(owners[item] != id for item in line["ranked"])
+
+
+def test_a_method_with_no_history_sees_the_question_alone(run_here: Runner) -> None:
+    empty, plain = run_here("bm25", set=["profile=empty"])[0], run_here("adhoc")[0]
+    outputs = [
+        {id: (line["output"], line["ranked"]) for id, line in read_predictions(r.predictions).items()}
+        for r in (empty, plain)
+    ]
+    assert outputs[0] == outputs[1]
+
+
+def test_shuffled_labels_need_labels(run_here: Runner) -> None:
+    (record,) = run_here("contriever", "LaMP-4", set=["profile=shuffled-labels"])
+    assert record.status == "complete"
+    with pytest.raises(RequestError, match="items of LaMP-7 have no label to shuffle"):
+        run_here("contriever", "LaMP-7", set=["profile=shuffled-labels"])
+
+
+# Methods built on methods
+
+
+def test_a_method_may_be_built_on_others(run_here: Runner) -> None:
+    fusion, bm25, contriever = run_here("fusion,bm25,contriever")[-1], *run_here("bm25,contriever")
+    assert fusion.method.name == "fusion"  # after those that it is built on
+    assert fusion.retriever is not None  # which need this model
+    ranked = [read_predictions(r.predictions) for r in (fusion, bm25, contriever)]
+    for id, line in ranked[0].items():
+        either = set(ranked[1][id]["ranked"]) | set(ranked[2][id]["ranked"])
+        both = set(ranked[1][id]["ranked"]) & set(ranked[2][id]["ranked"])
+        assert both <= set(line["ranked"])
+        assert set(line["ranked"]) & either
+
+
+@pytest.mark.parametrize(
+    ("uses", "message"),
+    [
+        ('"bm26"', "unknown method 'bm26': did you mean 'bm25'"),
+        ('"fusion"', "methods are built on each other: fusion → fusion"),
+    ],
+)
+def test_a_method_built_on_a_wrong_one_is_refused(
+    run_here: Runner, folder: Path, uses: str, message: str
+) -> None:
+    path = folder / "methods" / "fusion.py"
+    path.write_text(path.read_text().replace('("bm25", "contriever")', f"({uses},)"))
+    with pytest.raises(RequestError, match=message):
+        run_here("fusion")
