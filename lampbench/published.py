@@ -8,12 +8,13 @@ whether they were scored and prompted alike is for the reader to find out from t
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from lampbench.errors import RequestError
-from lampbench.record import Record
+from lampbench.record import Record, task_order
 from lampbench.tasks import SETTINGS, SPLITS, get_task, metric
 
 PUBLISHED = Path(__file__).with_name("published.csv")
@@ -86,14 +87,14 @@ def comparable(published: Published, record: Record) -> bool:
         and (published.setting, published.split) == (data.setting, data.split)
         and data.limit is None
         and data.n == get_task(record.task).counts.get((data.setting, data.split))
-        and published.llm != ""
-        and _model_name(published.llm) == _model_name(record.llm.id)
+        and _same_model(published.llm, record.llm.id)
     )
 
 
-def _model_name(id: str) -> str:
-    # A copy of a hub model in a local folder goes by the folder's name.
-    return id.rstrip("/").rpartition("/")[2].lower()
+def _same_model(published: str, measured: str) -> bool:
+    # A copy of a hub model in a local folder goes by the folder's name, which has no owner.
+    published, measured = published.lower(), measured.lower()
+    return published != "" and measured in (published, published.rpartition("/")[2])
 
 
 def _published(row: dict[str, str], place: str) -> Published:
@@ -106,3 +107,33 @@ def _published(row: dict[str, str], place: str) -> Published:
     except (KeyError, TypeError, ValueError, RequestError) as error:
         raise RequestError(f"{place}: {error}") from error
     return published
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """Numbers from one source: columns are (method, LLM, encoder); values as printed."""
+
+    source: str
+    setting: str
+    split: str
+    columns: tuple[tuple[str, str, str], ...]
+    rows: tuple[tuple[str, str, tuple[float | None, ...]], ...]
+
+
+def published_tables(numbers: Iterable[Published]) -> list[PublishedTable]:
+    """A table per source, setting and split, in the order of the numbers."""
+    groups: dict[tuple[str, str, str], list[Published]] = {}
+    for number in numbers:
+        groups.setdefault((number.source, number.setting, number.split), []).append(number)
+    tables = []
+    for (source, setting, split), group in groups.items():
+        columns = tuple(dict.fromkeys((p.method, p.llm, p.encoder) for p in group))
+        values = {(p.task, p.metric, (p.method, p.llm, p.encoder)): p.value for p in group}
+        rows = tuple(
+            (task, metric.key, tuple(values.get((task, metric.key, column)) for column in columns))
+            for task in sorted({p.task for p in group}, key=task_order)
+            for metric in get_task(task).metrics
+            if any((task, metric.key, column) in values for column in columns)
+        )
+        tables.append(PublishedTable(source, setting, split, columns, rows))
+    return tables

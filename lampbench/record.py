@@ -48,6 +48,7 @@ __all__ = [
     "request_key",
     "run_path",
     "shareable",
+    "task_order",
     "write_record",
 ]
 
@@ -289,10 +290,13 @@ def load_records(results: str | Path = "results", suite: str | None = None) -> l
     if suite is not None and not (root / suite).is_dir():
         raise RequestError(f"suite '{suite}': no such folder in {root}")
     records = [_placed(read_record(path), path) for path in _record_files(root, suite)]
-    task_order = {name: i for i, name in enumerate(TASKS)}
-    return sorted(
-        records, key=lambda r: (r.suite, task_order.get(r.task, len(TASKS)), r.task, r.method.label, r.seed)
-    )
+    return sorted(records, key=lambda r: (r.suite, task_order(r.task), r.method.label, r.seed))
+
+
+def task_order(task: str) -> tuple[int, str]:
+    """Sort key: the benchmark's order of tasks, then names that it does not have."""
+    names = list(TASKS)
+    return (names.index(task) if task in TASKS else len(names), task)
 
 
 def _record_files(root: Path, suite: str | None) -> Iterator[Path]:

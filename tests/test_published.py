@@ -64,6 +64,7 @@ def test_a_number_stands_beside_a_run_only_with_setting_split_llm_and_all_questi
     assert comparable(number, run)
     assert comparable(number, replace(run, llm=ModelRecord("FLAN-T5-XXL")))  # a local copy
     assert not comparable(number, replace(run, llm=ModelRecord("google/flan-t5-xl")))
+    assert not comparable(number, replace(run, llm=ModelRecord("someone/flan-t5-xxl")))  # their own
     assert not comparable(number, replace(run, task="LaMP-2"))
     for change in ({"setting": "user"}, {"split": "test"}, {"n": 200}, {"limit": 1500}):
         assert not comparable(number, replace(run, data=replace(run.data, **change))), change  # type: ignore[arg-type]

@@ -1,0 +1,380 @@
+"""The leaderboard as a page: which tables there are, what stands in them, and how to read them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Iterable, Sequence
+
+from lampbench.leaderboard import Leaderboard
+from lampbench.published import PublishedTable, load_sources
+from lampbench.suite import DIGITS, LEVEL, AsideRow, Cell, CostRow, Row, Suite
+from lampbench.tables import Block, Facts, Heading, Inline, Paragraph, Table, Text
+from lampbench.tasks import metric
+
+COLUMNS = 9
+"""Methods side by side, as many as in the published table; more go into a further table."""
+
+LONGEST = 200
+"""Characters of a reason; an error message may hold a whole file."""
+
+_KINDS = {"unparsed": "unparsed", "empty": "empty", "truncated": "prompt cut", "empty_profile": "no history"}
+
+
+def page(board: Leaderboard) -> list[Block]:
+    """The blocks of the page."""
+    blocks: list[Block] = [
+        Heading("Leaderboard", 1),
+        Paragraph(
+            (
+                "Made by",
+                Text("lampbench leaderboard", code=True),
+                "from the records of the runs; do not edit it.",
+                "In each suite everything but the method is the same.",
+                "Measured and published numbers are kept apart.",
+            )
+        ),
+    ]
+    if not board.suites:
+        blocks.append(Paragraph(("There are no runs yet.",)))
+    for suite in board.suites:
+        blocks += suite_blocks(suite)
+    if board.published:
+        blocks += _published(board.published)
+    return blocks
+
+
+def suite_blocks(suite: Suite) -> list[Block]:
+    """The part of the page that is about one suite."""
+    blocks: list[Block] = [Heading(f"Suite {suite.name}")]
+    if suite.rows:
+        blocks += [Paragraph(("Equal in all runs of this table:",)), Facts(suite.facts)]
+        if not suite.official:
+            note = "These are not all questions of an official LaMP split: compare within this suite only."
+            blocks.append(Paragraph((note,)))
+        for columns in split_columns(len(suite.columns)):
+            blocks.append(_results(suite, columns))
+        blocks.append(_legend(suite))
+    for table in suite.beside:
+        blocks.append(Heading("Published for the same setting, split and LLM", 3))
+        blocks += _published_table(table)
+    if suite.costs:
+        blocks += [Heading("Cost", 3), _costs(suite.costs), _cost_legend()]
+    if suite.failures:
+        blocks.append(Heading("What went wrong", 3))
+        for columns in split_columns(len(suite.columns)):
+            blocks.append(_failures(suite, columns))
+        blocks.append(_failure_legend(suite))
+    blocks += _asides("Not comparable", "Complete, but different in something that must be equal.", suite.odd)
+    blocks += _asides("Limited runs", "On a sample of the questions, so not ranked.", suite.limited)
+    blocks += _asides("Without golds", "Nothing to score: their outputs are to be handed in.", suite.unscored)
+    blocks += _asides("Failed or unfinished", None, suite.failed)
+    return blocks
+
+
+def split_columns(n: int, most: int = COLUMNS) -> list[range]:
+    """The columns in blocks of nearly equal size, none larger than `most`."""
+    blocks = -(-n // most)
+    bounds = [n * i // blocks for i in range(blocks + 1)] if blocks else []
+    return [range(a, b) for a, b in itertools.pairwise(bounds)]
+
+
+# Results
+
+
+def _results(suite: Suite, columns: range) -> Table:
+    rows: list[tuple[Inline | None, ...]] = []
+    groups = set()
+    task = None
+    for row in suite.rows:
+        shown = [row.cells[i] for i in columns]
+        if row.task != task:
+            groups.add(len(rows))
+        first = row.task if row.task != task else ""
+        task = row.task
+        rows.append((first, metric_label(row.metric), *(_value(cell) for cell in shown)))
+        rows.append(("", Text("95 %", small=True), *(_interval(cell) for cell in shown)))
+        if any(cell and cell.seeds > 1 for cell in row.cells):
+            rows.append(("", Text("seeds", small=True), *(_seeds(cell) for cell in shown)))
+    header = ("Task", "Metric", *(suite.columns[i] for i in columns))
+    return Table(header, tuple(rows), left=2, groups=frozenset(groups))
+
+
+def metric_label(key: str) -> str:
+    """The metric with the direction in which it is better."""
+    known = metric(key)
+    return f"{known.label} {'↑' if known.higher_is_better else '↓'}"
+
+
+def _value(cell: Cell | None) -> Inline | None:
+    if cell is None:
+        return None
+    return Text(f"{cell.value:.{DIGITS}f}{marks(cell)}", bold=cell.best)
+
+
+def marks(cell: Cell) -> str:
+    """`≈`: cannot be told from the best; `†`, `‡`: better, worse than the reference; else nothing."""
+    equal = "≈" if cell.p_best is not None and cell.p_best >= LEVEL and not cell.best else ""
+    if cell.p_reference is None or cell.p_reference >= LEVEL:
+        return equal
+    return equal + ("†" if cell.better else "‡")
+
+
+def _interval(cell: Cell | None) -> Inline | None:
+    if cell is None or cell.low is None or cell.high is None:
+        return "" if cell is None else None
+    return Text(f"{cell.low:.{DIGITS}f}–{cell.high:.{DIGITS}f}", small=True)
+
+
+def _seeds(cell: Cell | None) -> Inline | None:
+    if cell is None:
+        return ""
+    return Text(f"{cell.seeds}: ±{cell.sd:.{DIGITS + 1}f}" if cell.sd is not None else "1", small=True)
+
+
+def _legend(suite: Suite) -> Paragraph:
+    pieces: list[Inline] = []
+    if any(cell and cell.low is not None for row in suite.rows for cell in row.cells):
+        unit = "users, because a user asks several questions" if suite.by_user else "questions"
+        pieces.append(f"95 %: bootstrap interval over {unit}.")
+    if any(cell and cell.seeds > 1 for row in suite.rows for cell in row.cells):
+        pieces.append(
+            "Where a method ran with several seeds, the value is their mean, and the line below the"
+        )
+        pieces.append("interval gives their number and standard deviation.")
+    if suite.comparisons:
+        pieces.append(f"Bold: best of the row at {DIGITS} decimals.")
+        pieces.append(f"≈: cannot be told from the best (p ≥ {LEVEL}).")
+        if suite.reference is not None:
+            pieces += [
+                "† and ‡: better and worse than",
+                Text(suite.reference, code=True),
+                f"(p < {LEVEL}).",
+            ]
+        pieces.append("Two-sided paired randomization tests with Holm's correction over the")
+        pieces.append(f"{suite.comparisons} comparisons of this suite.")
+    return Paragraph(tuple(pieces))
+
+
+# Costs and failures
+
+
+def _costs(costs: Sequence[CostRow]) -> Table:
+    header = (
+        "Method",
+        "Tasks",
+        "Prompt tokens",
+        "Soft tokens",
+        "Output tokens",
+        "LLM calls",
+        "Trained parameters",
+        "Fit (s)",
+        "Questions/s",
+        "Bytes/user",
+        "Peak RSS (MiB)",
+    )
+    with_gpu = any(cost.peak_gpu_bytes is not None for cost in costs)
+    rows = []
+    for cost in costs:
+        row = (
+            cost.method,
+            str(cost.tasks),
+            f"{cost.prompt_tokens:.1f}",
+            f"{cost.soft_tokens:.1f}",
+            f"{cost.generated_tokens:.1f}",
+            f"{cost.llm_calls:.1f}",
+            f"{cost.trainable_parameters:,}",
+            f"{cost.fit_seconds:,.0f}",
+            _number(cost.examples_per_second, 1),
+            _number(cost.bytes_per_user, 0),
+            _mebibytes(cost.peak_rss_bytes),
+        )
+        rows.append((*row, _mebibytes(cost.peak_gpu_bytes)) if with_gpu else row)
+    return Table((*header, "Peak GPU (MiB)") if with_gpu else header, tuple(rows))
+
+
+def _number(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{value:,.{digits}f}"
+
+
+def _mebibytes(value: int | None) -> str | None:
+    return _number(None if value is None else value / 2**20, 0)
+
+
+def _cost_legend() -> Paragraph:
+    return Paragraph(
+        (
+            "Tokens and calls are per question; calls include those for training data.",
+            "Fit: seconds over all tasks.",
+            "Bytes/user: what is kept for one user between two questions.",
+            "Seconds and memory depend on the machine, which the records name.",
+        )
+    )
+
+
+def _failures(suite: Suite, columns: range) -> Table:
+    rows: list[tuple[Inline | None, ...]] = []
+    groups = set()
+    task = None
+    for row in suite.failures:
+        if row.task != task:
+            groups.add(len(rows))
+        counts = (_number(row.counts[i], 0 if _whole(row.counts[i]) else 1) for i in columns)
+        rows.append((row.task if row.task != task else "", _KINDS[row.kind], str(row.n), *counts))
+        task = row.task
+    header = ("Task", "What", "of", *(suite.columns[i] for i in columns))
+    return Table(header, tuple(rows), left=2, groups=frozenset(groups))
+
+
+def _whole(value: float | None) -> bool:
+    return value is None or value == int(value)
+
+
+def _failure_legend(suite: Suite) -> Paragraph:
+    known = {
+        "unparsed": "unparsed: the output is no label or no rating.",
+        "empty": "empty: there is no output.",
+        "truncated": "prompt cut: the prompt did not fit the limit.",
+        "empty_profile": "no history: the question comes with an empty profile.",
+    }
+    kinds = {row.kind for row in suite.failures}
+    return Paragraph((*(text for kind, text in known.items() if kind in kinds), "Means over seeds."))
+
+
+def _asides(title: str, note: str | None, asides: Sequence[AsideRow]) -> list[Block]:
+    if not asides:
+        return []
+    blocks: list[Block] = [Heading(title, 3)]
+    if note is not None:
+        blocks.append(Paragraph((note,)))
+    scored = any(aside.metrics for aside in asides)
+    rows: list[tuple[Inline | None, ...]] = []
+    for aside in asides:
+        why = aside.reason if len(aside.reason) <= LONGEST else f"{aside.reason[: LONGEST - 1]}…"
+        values = ", ".join(f"{metric_label(key)} {value:.{DIGITS}f}" for key, value in aside.metrics)
+        rows.append((aside.run, why, values or None) if scored else (aside.run, why))
+    header = ("Run", "Why", "Scores") if scored else ("Run", "Why")
+    return [*blocks, Table(header, tuple(rows), left=len(header))]
+
+
+# Published numbers
+
+
+def _published(tables: Iterable[PublishedTable]) -> list[Block]:
+    note = (
+        "As printed in their sources, not measured here. Prompts, limits and scoring differ between sources "
+        "and from ours; compare across tables with care."
+    )
+    blocks: list[Block] = [Heading("Published numbers"), Paragraph((note,))]
+    for table in tables:
+        blocks.append(Heading(f"{_title(table)}: {table.setting} setting, {table.split} split", 3))
+        blocks += _published_table(table)
+    return blocks
+
+
+def _title(table: PublishedTable) -> str:
+    source = load_sources().get(table.source)
+    return source.title if source else table.source
+
+
+def _published_table(table: PublishedTable) -> list[Block]:
+    source = load_sources().get(table.source)
+    blocks: list[Block] = []
+    if source is not None:
+        blocks.append(
+            Paragraph(tuple(filter(None, (f"Source: {source.title}, {source.where}.", source.note))))
+        )
+    llms, encoders = ({column[i] for column in table.columns} for i in (1, 2))
+    if len(llms) == 1 and llms != {""}:
+        blocks.append(Paragraph((f"LLM: {llms.copy().pop()}.",)))
+    for columns in split_columns(len(table.columns)):
+        shown = [table.columns[i] for i in columns]
+        rows: list[tuple[Inline | None, ...]] = []
+        if len(llms) > 1:
+            rows.append(("", "LLM", *(_short(llm) or None for _, llm, _ in shown)))
+        if len(encoders) > 1:
+            rows.append(("", "Encoder", *(_short(encoder) or None for _, _, encoder in shown)))
+        groups, task = set(), None
+        for name, key, values in table.rows:
+            if name != task:
+                groups.add(len(rows))
+            cells = (None if values[i] is None else f"{values[i]:.{DIGITS}f}" for i in columns)
+            rows.append((name if name != task else "", metric_label(key), *cells))
+            task = name
+        header = ("Task", "Metric", *(method for method, _, _ in shown))
+        blocks.append(Table(header, tuple(rows), left=2, groups=frozenset(groups)))
+    return blocks
+
+
+def _short(model: str) -> str:
+    return model.rpartition("/")[2]
+
+
+# CSV
+
+CSV_HEADER = (
+    "part",
+    "suite",
+    "task",
+    "method",
+    "quantity",
+    "value",
+    "low",
+    "high",
+    "sd",
+    "seeds",
+    "n",
+    "best",
+    "p_best",
+    "p_reference",
+    "source",
+    "setting",
+    "split",
+    "llm",
+    "encoder",
+    "reason",
+)
+
+
+def as_csv(board: Leaderboard) -> str:
+    """The numbers, one per line, at full precision; `part` says of which kind."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, CSV_HEADER, restval="", lineterminator="\n")
+    writer.writeheader()
+    for suite in board.suites:
+        for row in suite.rows:
+            writer.writerows(_csv_result(suite, row))
+        for cost in suite.costs:
+            for name, value in vars(cost).items():
+                if name != "method" and value is not None:
+                    quantity = {"quantity": name, "value": value}
+                    writer.writerow({"part": "cost", "suite": suite.name, "method": cost.method, **quantity})
+        for failure in suite.failures:
+            for method, count in zip(suite.columns, failure.counts, strict=True):
+                if count is not None:
+                    place = {"suite": suite.name, "task": failure.task, "method": method}
+                    quantity = {"quantity": failure.kind, "value": count, "n": failure.n}
+                    writer.writerow({"part": "count", **place, **quantity})
+        for part in ("limited", "odd", "unscored", "failed"):
+            for aside in getattr(suite, part):
+                place = {"part": part, "suite": suite.name, "method": aside.run, "reason": aside.reason}
+                quantities = aside.metrics or (("", ""),)
+                writer.writerows({**place, "quantity": key, "value": value} for key, value in quantities)
+    for table in board.published:
+        for task, key, values in table.rows:
+            for (method, llm, encoder), value in zip(table.columns, values, strict=True):
+                if value is not None:
+                    place = {"part": "published", "task": task, "method": method, "quantity": key}
+                    about = {"source": table.source, "setting": table.setting, "split": table.split}
+                    writer.writerow({**place, "value": value, **about, "llm": llm, "encoder": encoder})
+    return out.getvalue()
+
+
+def _csv_result(suite: Suite, row: Row) -> Iterable[dict[str, object]]:
+    for method, cell in zip(suite.columns, row.cells, strict=True):
+        if cell is not None:
+            known = {name: value for name, value in vars(cell).items() if value is not None}
+            known.pop("better", None)
+            place = {"part": "measured", "suite": suite.name, "task": row.task, "method": method}
+            yield {**place, "quantity": row.metric, "n": row.n, **known}

@@ -1,0 +1,114 @@
+"""From records to the leaderboard: a pure function of a results folder and the published numbers.
+
+    board = build_leaderboard("results")
+    render(board, "md")
+
+Nothing is run, downloaded or dated here: the same records give the same bytes on every machine, so that
+check_leaderboard can tell a stale file. What may be compared is decided in `lampbench.standing`, what a
+suite's table says in `lampbench.suite`, and how it looks in `lampbench.board_page` and `lampbench.tables`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lampbench.errors import RequestError, unknown
+from lampbench.jsonfile import write_atomic
+from lampbench.published import Published, PublishedTable, load_published, published_tables
+from lampbench.record import Record, load_records
+from lampbench.suite import Suite, build_suite
+
+FORMATS = ("md", "csv", "latex", "html")
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All suites of a results folder, by name, and the published numbers."""
+
+    suites: tuple[Suite, ...] = ()
+    published: tuple[PublishedTable, ...] = ()
+
+
+def build_leaderboard(
+    results: str | Path = "results",
+    suite: str | None = None,
+    reference: str | None = None,
+    published: Sequence[Published] | None = None,
+) -> Leaderboard:
+    """The leaderboard of a results folder.
+
+    Args:
+        results: the folder.
+        suite: only that suite.
+        reference: the method (`name` or `name+variant`) that the others are tested against. Unless given, it
+            is the one whose record says that it reads no profile, if there is exactly one.
+        published: in place of the numbers that come with lampbench.
+
+    Raises:
+        RequestError: a record cannot be read, or no suite has the reference.
+    """
+    numbers = load_published() if published is None else list(published)
+    by_suite: dict[str, list[Record]] = {}
+    for record in load_records(results, suite):
+        by_suite.setdefault(record.suite, []).append(record)
+    if reference is not None:
+        labels = sorted({record.method.label for records in by_suite.values() for record in records})
+        if reference not in labels:
+            raise unknown("reference method", reference, labels)
+    suites = [build_suite(name, records, numbers, reference) for name, records in by_suite.items()]
+    return Leaderboard(tuple(suites), tuple(published_tables(numbers)))
+
+
+def render(board: Leaderboard, format: str = "md") -> str:
+    """The leaderboard as text: `md`, `csv` (one number per line), `latex` (needs booktabs) or `html` (one
+    page).
+
+    Raises:
+        RequestError: another format.
+    """
+    from lampbench import board_page, tables
+
+    if format not in FORMATS:
+        raise unknown("format", format, FORMATS)
+    if format == "csv":
+        return board_page.as_csv(board)
+    return tables.render(board_page.page(board), format)
+
+
+def write_leaderboard(path: str | Path, board: Leaderboard, format: str | None = None) -> Path:
+    """Writes the leaderboard; the format is that of the file's name unless given."""
+    path = Path(path)
+    write_atomic(path, render(board, format or format_of(path)))
+    return path
+
+
+def check_leaderboard(path: str | Path, board: Leaderboard, format: str | None = None) -> str:
+    """What the file would lose and gain if it were written again, as a diff; empty if it is up to date.
+
+    Raises:
+        RequestError: the file cannot be read.
+    """
+    path = Path(path)
+    try:
+        old = path.read_bytes().decode("utf-8", errors="replace")
+    except OSError as error:
+        raise RequestError(f"cannot read {path}: {error.strerror or error}") from error
+    new = render(board, format or format_of(path))
+    if old == new:
+        return ""
+    rows = difflib.unified_diff(
+        old.splitlines(keepends=True), new.splitlines(keepends=True), str(path), "what the records say", n=0
+    )
+    return "".join(row if row.endswith("\n") else f"{row}\n" for row in rows)
+
+
+def format_of(path: str | Path) -> str:
+    """The format that a file's name asks for."""
+    suffixes = {".md": "md", ".csv": "csv", ".tex": "latex", ".html": "html", ".htm": "html"}
+    suffix = Path(path).suffix.lower()
+    if suffix not in suffixes:
+        raise RequestError(f"{path}: the format is unclear; say --format, one of {', '.join(FORMATS)}")
+    return suffixes[suffix]
