@@ -1,15 +1,8 @@
-"""From a hub name or a folder to a loaded language model whose weights are proven to be the checkpoint's.
-
-Proven, because transformers can replace them without an error: version 5 forces `tie_word_embeddings=True`
-for the T5 family, although T5 1.1, FLAN-T5, mT5 and UMT5 have an output head of their own. `from_pretrained`
-keeps that head, but `tie_weights` and `resize_token_embeddings` overwrite it by the input embeddings (neither
-is ever called in lampbench). So head and input embeddings are compared with the checkpoint after every load,
-and the configuration of a model with its own head is set to say so, which makes later calls, copies and saved
-files right as well.
-"""
+"""From a hub name or a folder to a loaded language model and its tokenizer, or one line on why not."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -25,18 +18,13 @@ import transformers
 from huggingface_hub import errors as hub_errors
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub import utils as hub_utils
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from safetensors import SafetensorError
 
 from lampbench.errors import RequestError, RunError
+from lampbench.verify import WEIGHT_FILES, verify_weights
 
-WEIGHT_FILES = (
-    "model.safetensors.index.json",
-    "model.safetensors",
-    "pytorch_model.bin.index.json",
-    "pytorch_model.bin",
-)
-TOKENIZER_FILES = ("tokenizer.json", "*.model", "*.spm", "vocab.*", "tekken.json")
+VOCABULARY_FILES = ("tokenizer.json", "*.model", "*.spm", "vocab.*", "tekken.json")
+HASHED_WHOLE = 100 << 20  # bytes; of larger files the ends are hashed
 
 
 @dataclass(frozen=True)
@@ -101,7 +89,7 @@ def load_checkpoint(
     if not place:
         model.to(device)
     commit = hub_commit(name) if folder is None else None
-    _verify(model, name, folder, commit)
+    verify_weights(model, name, folder, commit)
     tokenizer.truncation_side = "right"
     if tokenizer.vocab_size > (rows := model.get_input_embeddings().weight.shape[0]):
         raise RequestError(
@@ -124,8 +112,8 @@ def _read(
         return kind.from_pretrained(source, **options)
     except torch.OutOfMemoryError as error:
         raise RunError(
-            f"LLM '{name}' does not fit into the memory of the device: use --dtype bf16, --device balanced, or "
-            "a smaller model"
+            f"LLM '{name}' does not fit into the memory of the device: use --dtype bf16, --device balanced, "
+            "or a smaller model"
         ) from error
     # Anything at all: libraries below transformers raise bare Exceptions on damaged files.
     except Exception as error:
@@ -156,8 +144,6 @@ def copy_model(model: Any) -> Any:
     Raises:
         RunError: the copy's head or embeddings differ from the original's.
     """
-    import copy
-
     twin = copy.deepcopy(model)
     for what in ("get_input_embeddings", "get_output_embeddings"):
         mine, other = getattr(model, what)(), getattr(twin, what)()
@@ -185,7 +171,7 @@ def hub_commit(name: str) -> str | None:
 def folder_revision(folder: Path) -> str:
     """A hash of what decides a model's outputs: its configuration, vocabulary and weights.
 
-    Files under 100 MB are hashed in full, larger ones by size, first and last MB, so that a model of 20 GB
+    Files up to 100 MB are hashed in full, larger ones by size, first and last MB, so that a model of 20 GB
     takes no longer than a small one.
     """
     digest = hashlib.sha256()
@@ -194,7 +180,7 @@ def folder_revision(folder: Path) -> str:
         size = path.stat().st_size
         digest.update(f"{path.name}\0{size}\0".encode())
         with path.open("rb") as file:
-            if size < 100 << 20:
+            if size <= HASHED_WHOLE:
                 while block := file.read(1 << 20):
                     digest.update(block)
             else:
@@ -240,16 +226,24 @@ def _check_files(folder: Path) -> None:
     """What transformers reports badly, or not at all, when a file is absent or broken."""
     if not (folder / "config.json").is_file():
         raise RequestError(f"LLM folder '{folder}' has no config.json: it is not a saved model")
-    try:
-        json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RequestError(f"LLM folder '{folder}': config.json is not valid JSON ({error})") from error
+    _read_json(folder / "config.json")
     if not any((folder / file).is_file() for file in WEIGHT_FILES):
         raise RequestError(f"LLM folder '{folder}' has no weights: expected model.safetensors")
-    if not any(True for kind in TOKENIZER_FILES for _ in folder.glob(kind)):
-        raise RequestError(
-            f"LLM folder '{folder}' has no tokenizer: expected tokenizer.json beside the weights"
-        )
+    # Without a vocabulary some versions of transformers make an empty tokenizer. ByT5 reads bytes and has none.
+    if not any(True for kind in VOCABULARY_FILES for _ in folder.glob(kind)):
+        config = folder / "tokenizer_config.json"
+        if not config.is_file() or _read_json(config).get("tokenizer_class") != "ByT5Tokenizer":
+            raise RequestError(f"LLM folder '{folder}' has no tokenizer: expected tokenizer.json")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RequestError(f"LLM folder '{path.parent}': {path.name} is not valid JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise RequestError(f"LLM folder '{path.parent}': {path.name} is not a JSON object")
+    return content
 
 
 def _why(name: str, folder: Path | None, offline: bool, what: str, error: BaseException) -> str:
@@ -283,112 +277,3 @@ def _why(name: str, folder: Path | None, offline: bool, what: str, error: BaseEx
     if any(isinstance(e, (hub_errors.RepositoryNotFoundError, hub_errors.HFValidationError)) for e in causes):
         return f"LLM '{name}' is neither a folder nor a public model of the hub"
     return f"LLM '{name}': its {what} cannot be read: {reason}"
-
-
-# Verification
-
-
-def _verify(model: Any, name: str, folder: Path | None, commit: str | None) -> None:
-    """Compare head and input embeddings with the checkpoint; mark a model that has its own head as untied.
-
-    Raises:
-        RunError: they differ, or the checkpoint's files are not found.
-        RequestError: the configuration promises a head that the checkpoint does not hold.
-    """
-    if getattr(model, "hf_quantizer", None) is not None:
-        return  # quantized on load: not comparable by value
-    files = _Weights(name, folder, commit)
-    inputs, head = model.get_input_embeddings(), model.get_output_embeddings()
-    head_names = _names(model, head.weight, within=head) if head is not None else []
-    input_names = [n for n in _names(model, inputs.weight) if n not in head_names]
-    for what, module, names in (("input embeddings", inputs, input_names), ("output head", head, head_names)):
-        key = files.find(names)
-        if key is not None and not files.equal(key, module.weight):
-            raise RunError(
-                f"LLM '{name}': the {what} in memory and in the checkpoint ({key}) differ: transformers "
-                f"{transformers.__version__} replaced them on loading; try another version of it"
-            )
-        if what == "output head" and module is not None:
-            if key is not None and module.weight is not inputs.weight:
-                model.config.tie_word_embeddings = False
-            elif key is None and files.config().get("tie_word_embeddings") is False:
-                raise RequestError(f"LLM '{name}' has no output head in its weights ({', '.join(names)})")
-
-
-def _names(model: nn.Module, weight: Tensor, within: nn.Module | None = None) -> list[str]:
-    """The names under which the model knows `weight` (as the weight of the module `within` only)."""
-    if within is None:
-        return [n for n, p in model.named_parameters(remove_duplicate=False) if p is weight]
-    return [f"{n}.weight" for n, m in model.named_modules(remove_duplicate=False) if m is within]
-
-
-class _Weights:
-    """The tensors of a checkpoint on disk, read by name and in slices."""
-
-    def __init__(self, name: str, folder: Path | None, commit: str | None) -> None:
-        self._name, self._folder, self._commit = name, folder, commit
-        self._file_of: dict[str, Path] = {}
-        for file in WEIGHT_FILES:
-            path = self._path(file)
-            if path is None:
-                continue
-            if file.endswith(".index.json"):
-                shards = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-                found = {key: self._path(shard) for key, shard in shards.items()}
-                self._file_of = {key: shard for key, shard in found.items() if shard is not None}
-            elif path.suffix == ".safetensors":
-                with safe_open(path, "pt") as tensors:
-                    self._file_of = dict.fromkeys(tensors.keys(), path)
-            else:
-                self._file_of = dict.fromkeys(_load_bin(path), path)
-            return
-        raise RunError(f"LLM '{name}': its weight files are not found, so that its head cannot be verified")
-
-    def _path(self, file: str) -> Path | None:
-        if self._folder is not None:
-            path = self._folder / file
-            return path if path.is_file() else None
-        cached = try_to_load_from_cache(self._name, file, revision=self._commit)
-        return Path(cached) if isinstance(cached, str) else None
-
-    def config(self) -> dict[str, Any]:
-        """config.json as it was written; transformers changes values when it reads them."""
-        path = self._path("config.json")
-        return json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
-
-    def find(self, names: list[str]) -> str | None:
-        """The checkpoint's key for a tensor that the model calls by one of `names`.
-
-        Checkpoints saved from the model without its head lack the first part of the name; those saved from a
-        larger model have one more.
-        """
-        for name in names:
-            if name in self._file_of:
-                return name
-        for name in names:
-            for key in self._file_of:
-                if key.endswith(f".{name}") or ("." in key and name.endswith(f".{key}")):
-                    return key
-        return None
-
-    def equal(self, key: str, weight: Tensor, rows: int = 8192) -> bool:
-        """Whether the tensor `key`, in the precision of `weight`, is `weight`; read `rows` rows at a time."""
-        path = self._file_of[key]
-        if path.suffix != ".safetensors":
-            stored = _load_bin(path)[key]
-            return stored.shape == weight.shape and torch.equal(stored.to(weight.dtype), weight.cpu())
-        with safe_open(path, "pt") as tensors:
-            part = tensors.get_slice(key)
-            if list(part.get_shape()) != list(weight.shape):
-                return False
-            return all(
-                torch.equal(part[i : i + rows].to(weight.dtype), weight[i : i + rows].cpu())
-                for i in range(0, weight.shape[0], rows)
-            )
-
-
-def _load_bin(path: Path) -> dict[str, Tensor]:
-    try:
-        return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except RuntimeError:  # files of torch before 1.6 cannot be mapped
-        return torch.load(path, map_location="cpu", weights_only=True)
