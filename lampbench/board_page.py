@@ -130,7 +130,7 @@ def _interval(cell: Cell | None) -> Inline | None:
 def _seeds(cell: Cell | None) -> Inline | None:
     if cell is None:
         return ""
-    return Text(f"{cell.seeds}: ±{cell.sd:.{DIGITS + 1}f}" if cell.sd is not None else "1", small=True)
+    return Text(f"±{cell.sd:.{DIGITS}f} ({cell.seeds})" if cell.sd is not None else "1", small=True)
 
 
 def _legend(suite: Suite) -> Paragraph:
@@ -139,10 +139,7 @@ def _legend(suite: Suite) -> Paragraph:
         unit = "users, because a user asks several questions" if suite.by_user else "questions"
         pieces.append(f"95 %: bootstrap interval over {unit}.")
     if any(cell and cell.seeds > 1 for row in suite.rows for cell in row.cells):
-        pieces.append(
-            "Where a method ran with several seeds, the value is their mean, and the line below the"
-        )
-        pieces.append("interval gives their number and standard deviation.")
+        pieces.append("seeds: standard deviation over seeds and their number; the value is their mean.")
     if suite.comparisons:
         pieces.append(f"Bold: best of the row at {DIGITS} decimals.")
         pieces.append(f"≈: cannot be told from the best (p ≥ {LEVEL}).")
@@ -239,7 +236,9 @@ def _failure_legend(suite: Suite) -> Paragraph:
         "empty_profile": "no history: the question comes with an empty profile.",
     }
     kinds = {row.kind for row in suite.failures}
-    return Paragraph((*(text for kind, text in known.items() if kind in kinds), "Means over seeds."))
+    mean = any(cell and cell.seeds > 1 for row in suite.rows for cell in row.cells)
+    texts = [text for kind, text in known.items() if kind in kinds]
+    return Paragraph((*texts, *(["Means over seeds."] if mean else [])))
 
 
 def _asides(title: str, note: str | None, asides: Sequence[AsideRow]) -> list[Block]:
@@ -269,7 +268,7 @@ def _published(tables: Iterable[PublishedTable]) -> list[Block]:
     blocks: list[Block] = [Heading("Published numbers"), Paragraph((note,))]
     for table in tables:
         blocks.append(Heading(f"{_title(table)}: {table.setting} setting, {table.split} split", 3))
-        blocks += _published_table(table)
+        blocks += _published_table(table, titled=True)
     return blocks
 
 
@@ -278,16 +277,19 @@ def _title(table: PublishedTable) -> str:
     return source.title if source else table.source
 
 
-def _published_table(table: PublishedTable) -> list[Block]:
+def _published_table(table: PublishedTable, titled: bool = False) -> list[Block]:
+    """A published table with its source; `titled`: the heading above has its title."""
     source = load_sources().get(table.source)
-    blocks: list[Block] = []
+    about: list[Inline] = []
     if source is not None:
-        blocks.append(
-            Paragraph(tuple(filter(None, (f"Source: {source.title}, {source.where}.", source.note))))
-        )
-    llms, encoders = ({column[i] for column in table.columns} for i in (1, 2))
-    if len(llms) == 1 and llms != {""}:
-        blocks.append(Paragraph((f"LLM: {llms.copy().pop()}.",)))
+        title = "" if titled else f"{source.title}, "
+        about += [f"Source: {title}{source.where}.", *filter(None, [source.note])]
+    llms, encoders = ({column[i] for column in table.columns} - {""} for i in (1, 2))
+    if len(llms) == 1:
+        about.append(f"LLM: {next(iter(llms))}.")
+    if len(encoders) == 1:
+        about.append(f"Encoder, where there is one: {next(iter(encoders))}.")
+    blocks: list[Block] = [Paragraph(tuple(about))] if about else []
     for columns in split_columns(len(table.columns)):
         shown = [table.columns[i] for i in columns]
         rows: list[tuple[Inline | None, ...]] = []
@@ -338,7 +340,7 @@ CSV_HEADER = (
 
 
 def as_csv(board: Leaderboard) -> str:
-    """The numbers, one per line, at full precision; `part` says of which kind."""
+    """The numbers, one per line, to ten decimals; `part` says of which kind."""
     out = io.StringIO()
     writer = csv.DictWriter(out, CSV_HEADER, restval="", lineterminator="\n")
     writer.writeheader()
@@ -348,7 +350,7 @@ def as_csv(board: Leaderboard) -> str:
         for cost in suite.costs:
             for name, value in vars(cost).items():
                 if name != "method" and value is not None:
-                    quantity = {"quantity": name, "value": value}
+                    quantity = {"quantity": name, "value": _rounded(value)}
                     writer.writerow({"part": "cost", "suite": suite.name, "method": cost.method, **quantity})
         for failure in suite.failures:
             for method, count in zip(suite.columns, failure.counts, strict=True):
@@ -371,10 +373,15 @@ def as_csv(board: Leaderboard) -> str:
     return out.getvalue()
 
 
+def _rounded(value: object) -> object:
+    """Ten decimals: what lies beyond depends on the order in which a machine sums."""
+    return round(value, 10) if isinstance(value, float) else value
+
+
 def _csv_result(suite: Suite, row: Row) -> Iterable[dict[str, object]]:
     for method, cell in zip(suite.columns, row.cells, strict=True):
         if cell is not None:
-            known = {name: value for name, value in vars(cell).items() if value is not None}
+            known = {name: _rounded(value) for name, value in vars(cell).items() if value is not None}
             known.pop("better", None)
             place = {"part": "measured", "suite": suite.name, "task": row.task, "method": method}
             yield {**place, "quantity": row.metric, "n": row.n, **known}

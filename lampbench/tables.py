@@ -142,7 +142,9 @@ def _md(inline: Inline | None) -> str:
 
 
 def _md_text(text: str) -> str:
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # "p < 0.05" opens no tag and "A & B" is no entity; they stay readable in the raw text.
+    text = re.sub(r"&(?=[#\w])", "&amp;", text)
+    text = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
     text = re.sub(r"([\\`*~\[\]|$])", r"\\\1", text)
     # Within a word an underscore is harmless, and escaping it would make names hard to read.
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
@@ -157,8 +159,16 @@ def _filled(text: str, width: int = 110) -> str:
             lines.append(word)
         else:
             lines[-1] = f"{lines[-1]} {word}".strip()
-    # A line must not begin like a list item or a heading.
-    return "\n".join(re.sub(r"^([-+#=]|\d+[.)])(?=\s|$)", r"\\\1", line) for line in lines)
+    # A line must not begin like a list item, a heading or a quotation.
+    return "\n".join(_LINE_START.sub(_escaped_start, line) for line in lines)
+
+
+_LINE_START = re.compile(r"^(?:[-+=]+(?=\s|$)|#+(?=\s|$)|>|\d+[.)](?=\s|$))")
+
+
+def _escaped_start(match: re.Match[str]) -> str:
+    start = match.group()
+    return f"{start[:-1]}\\{start[-1]}" if start[0].isdigit() else f"\\{start}"
 
 
 # HTML
