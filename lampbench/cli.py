@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = spread_set(list(sys.argv[1:] if arguments is None else arguments))
     try:
         status = app(args=words, standalone_mode=False, prog_name="lampbench")
+        if status == 130:  # what typer makes of Ctrl-C
+            _interrupted()
     except LampbenchError as error:
         status = _complain(str(error), error.exit_status)
     except KeyboardInterrupt:
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     except Exception as error:
-        if type(error).__name__ == "Abort":  # what typer makes of Ctrl-C
+        if type(error).__name__ == "Abort":  # what older versions make of it
             status = _interrupted()
         elif hasattr(error, "format_message"):  # typer's own errors: an unknown option, a missing argument
             status = _complain(error.format_message(), 2)

@@ -112,7 +112,7 @@ def test_a_retrieval_method_without_a_config_has_the_options_of_its_kind(tmp_pat
         ("X = 1 / 0\nclass Method:\n    name = 'x'\n", "ZeroDivisionError"),
         ("x = 1\n", "no class named Method"),
         ("class Method:\n    pass\n", "no name"),
-        ("\xff", "SyntaxError"),
+        ("x = €", "SyntaxError"),
     ],
 )
 def test_a_broken_file_is_listed_with_its_exception(tmp_path: Path, text: str, error: str) -> None:
