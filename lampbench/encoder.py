@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from lampbench.batching import TokenBudget
+from lampbench.checkpoint import quiet_transformers
 from lampbench.devices import resolve_device, resolve_dtype
 from lampbench.errors import RequestError
 
@@ -119,13 +120,13 @@ class TextEncoder:
             RequestError: there is no such model, its pooling is unknown, or something other than a
                 normalisation follows its pooling.
         """
-        name = str(name_or_path)
-        place = resolve_device(device)
+        name, place = str(Path(name_or_path).expanduser()), resolve_device(device)
         try:
-            if _file(name, "modules.json", offline) is not None:
-                module = _load_sentence_transformer(name, offline)
-            else:
-                module = _load_plain(name, offline)
+            with quiet_transformers():
+                if _file(name, "modules.json", offline) is not None:
+                    module = _load_sentence_transformer(name, offline)
+                else:
+                    module = _load_plain(name, offline)
         except (OSError, ValueError) as error:
             where = "on this machine (offline)" if offline else "as a folder or on the hub"
             reason = str(error).strip().partition("\n")[0]
@@ -294,7 +295,10 @@ def _commit(module: EncoderModule) -> str:
 
 
 def _folder_hash(folder: Path) -> str:
-    """A hash of what decides the vectors: configuration, vocabulary and weights, but not where they lie."""
+    """A hash of what decides the vectors: configuration, vocabulary and weights, but not where they lie.
+
+    In full, also of large files: fine-tuned copies of one encoder may differ in their middle only.
+    """
     digest = hashlib.sha256()
     files = {p for kind in ("json", "txt", "model", "safetensors", "bin") for p in folder.glob(f"*.{kind}")}
     for path in sorted(files | set(folder.glob("*_Pooling/config.json"))):

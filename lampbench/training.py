@@ -154,7 +154,8 @@ def train(
     scored = settings.eval_every > 0 and (len(dev) > 0 or dev_score is not None)
     parameters = [p for p in module.parameters() if p.requires_grad]
     _check(settings, parameters, examples, scored)
-    accelerator = _accelerator(settings, parameters[0].device)
+    device = parameters[0].device
+    accelerator = _accelerator(settings, device)
     optimizer = accelerator.prepare(_optimizer(module, settings))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer.optimizer, _rate(settings))
     order = Order(
@@ -176,7 +177,7 @@ def train(
     if progress is not None and report.steps > 0:
         progress(report.steps, settings.steps, "resumed")
 
-    with _private_randomness(parameters[0].device):
+    with _private_state(device):
         while report.steps < settings.steps and not run.stopped:
             step = report.steps
             _seed(settings.seed, step)
@@ -318,6 +319,8 @@ def _check(
     for name in ("steps", "batch_size", "accumulation"):
         if getattr(settings, name) < 1:
             raise RequestError(f"training: {name} must be at least 1, not {getattr(settings, name)}")
+    if settings.seed < 0:
+        raise RequestError(f"training: seed must not be negative, not {settings.seed}")
     if not 0 <= settings.warmup <= 1:
         raise RequestError(f"training: warmup is a share of the steps, from 0 to 1, not {settings.warmup}")
     if len(examples) == 0:
@@ -333,19 +336,21 @@ def _check(
 
 
 def _accelerator(settings: TrainSettings, device: torch.device) -> Any:
-    """A fresh Accelerator.
-
-    accelerate keeps device and precision in process-wide state and refuses, or silently inherits, other
-    settings for a second run in the same process; so that state is cleared first.
-    """
+    """An Accelerator for this run alone."""
     from accelerate import Accelerator
+
+    _forget_accelerate()
+    return Accelerator(
+        cpu=device.type == "cpu", mixed_precision=settings.mixed_precision, device_placement=False
+    )
+
+
+def _forget_accelerate() -> None:
+    """Clear accelerate's process-wide state: device and precision of one run would bind every later one."""
     from accelerate.state import AcceleratorState, GradientState
 
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
-    return Accelerator(
-        cpu=device.type == "cpu", mixed_precision=settings.mixed_precision, device_placement=False
-    )
 
 
 def _optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
@@ -388,11 +393,14 @@ def _seed(seed: int, step: int) -> None:
 
 
 @contextmanager
-def _private_randomness(device: torch.device) -> Iterator[None]:
-    """Leave torch's generators as they were found."""
+def _private_state(device: torch.device) -> Iterator[None]:
+    """Leave torch's generators as they were found, and nothing of accelerate."""
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        yield
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        _forget_accelerate()
 
 
 def _key(settings: TrainSettings, module: nn.Module, n: int, n_dev: int, bucketed: bool) -> str:

@@ -205,7 +205,7 @@ class Method(lampbench.method.Method):
         c, module = self.config, self._module
         train, held_out = bench.hold_out(train, c.hold_out) if c.hold_out else (train, [])
         matrix = self._item_vectors(bench)
-        questions = [self._question(bench, example) for example in train]
+        questions = [self.question(bench, example) for example in train]
         for question in questions[:]:
             if len(question.rows) > 2:
                 questions += [replace(question, thinned=True)] * c.copies
@@ -238,7 +238,7 @@ class Method(lampbench.method.Method):
             questions,
             loss,
             settings,
-            dev=[self._question(bench, example) for example in held_out],
+            dev=[self.question(bench, example) for example in held_out],
             # Roughly, so that the copies of one question do not all end up in one batch.
             length=lambda question: len(question.prompt) // 64,
         )
@@ -250,7 +250,7 @@ class Method(lampbench.method.Method):
         def requests() -> Iterator[Request]:
             for start in range(0, len(examples), size):
                 batch = [
-                    self._question(bench, examples[i]) for i in range(len(examples))[start : start + size]
+                    self.question(bench, examples[i]) for i in range(len(examples))[start : start + size]
                 ]
                 with torch.no_grad():
                     soft = self.soft_vectors(matrix, batch)
@@ -271,18 +271,8 @@ class Method(lampbench.method.Method):
         queries = F.normalize(encoder([q.query for q in batch]), dim=-1) if encoder is not None else None
         return plug(queries, F.normalize(history.vectors, dim=-1), history.counts)
 
-    @property
-    def _module(self) -> nn.Module:
-        assert self.module is not None  # built before anything is asked of a method
-        return self.module
-
-    def _item_vectors(self, bench: Bench) -> np.ndarray:
-        fields = self.config.history_fields
-        return bench.item_embeddings(
-            bench.encoder, f"history-{fields}", lambda item: history_text(bench.task, item, fields)
-        )
-
-    def _question(self, bench: Bench, example: Example) -> Question:
+    def question(self, bench: Bench, example: Example) -> Question:
+        """The example as the model needs it."""
         prompt, prefix = example.input, self.config.query_prefix
         if prefix == "auto":
             name = bench.encoder.id.lower()
@@ -294,6 +284,17 @@ class Method(lampbench.method.Method):
         else:
             query = pplug_query(bench.task, prompt)
         return Question(prompt, prefix + query, example.item_rows, example.output or "")
+
+    @property
+    def _module(self) -> nn.Module:
+        assert self.module is not None  # built before anything is asked of a method
+        return self.module
+
+    def _item_vectors(self, bench: Bench) -> np.ndarray:
+        fields = self.config.history_fields
+        return bench.item_embeddings(
+            bench.encoder, f"history-{fields}", lambda item: history_text(bench.task, item, fields)
+        )
 
     def _redecoded(self, bench: Bench, prompt: str) -> str:
         """The input without its last token (the end, or a real one), with unknown tokens spelt as text."""

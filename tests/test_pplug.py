@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,17 +13,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lamp_files import write_split
 from lampbench.methods.pplug import Config, Method, PersonaPlug, Question, thin
 from safetensors.torch import load_file
-from tiny_encoder import CLS
-from tiny_tokenizers import numbered_tokenizer
+from tiny_encoder import CLS, MEAN, write_tiny_encoder
+from tiny_tokenizers import numbered_tokenizer, plain_tokenizer
 from torch import Tensor, nn
 
-from lampbench.bench import RunSettings
+from lampbench.bench import Bench, RunSettings
+from lampbench.data import Example, open_task
 from lampbench.encoder import TextEncoder
 from lampbench.history import gather
 from lampbench.llm import FrozenLLM, Request
+from lampbench.progress import Progress
 from lampbench.softprompt import fresh_norm, soft_prompt_loss
+from lampbench.tasks import get_task
 
 # Against the released program
 
@@ -256,6 +261,184 @@ def test_reduced_precision_gives_the_same_loss_within_two_percent(golden: Golden
             reduced = golden.loss()
     assert reduced.item() == pytest.approx(full.item(), rel=0.02)
     assert reduced.item() != full.item()
+
+
+# Texts
+
+
+def as_question(example_input: str, task: str = "LaMP-4", **options: Any) -> Question:
+    """What Persona-Plug makes of an input, with BGE as the encoder."""
+    settings = RunSettings(max_input_tokens=options.pop("max_input_tokens", 256))
+    bench: Any = SimpleNamespace(
+        task=get_task(task),
+        settings=settings,
+        encoder=SimpleNamespace(id=options.pop("encoder", "BAAI/bge-base-en-v1.5")),
+        llm=SimpleNamespace(tokenizer=options.pop("tokenizer", None), is_encoder_decoder=True, id="t5"),
+    )
+    example: Any = SimpleNamespace(input=example_input, item_rows=np.arange(3), output="gold")
+    return Method(Config(**options)).question(bench, example)
+
+
+HEADLINE = get_task("LaMP-4").template
+
+
+def test_the_encoder_reads_the_query_behind_bges_prefix_and_the_llm_the_whole_input() -> None:
+    question = as_question(HEADLINE.format(text="Rain is coming."))
+    assert question.prompt == HEADLINE.format(text="Rain is coming.")
+    assert question.query == "Represent this sentence for searching relevant passages:Rain is coming."
+    assert question.target == "gold"
+
+
+@pytest.mark.parametrize("encoder", ["facebook/contriever", "mini", "BAAI/bge-base-zh-v1.5"])
+def test_other_encoders_get_no_prefix_unless_told(encoder: str) -> None:
+    text = HEADLINE.format(text="Rain.")
+    assert as_question(text, encoder=encoder).query == "Rain."
+    assert as_question(text, encoder=encoder, query_prefix="query: ").query == "query: Rain."
+
+
+def test_the_query_of_a_citation_is_the_authors_own_title(shared: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(shared / "data" / "t5-tokenizer")
+    title = 'Lamps, "and" shades'
+    text = get_task("LaMP-1").template.format(title=title, reference_1="One", reference_2="Two")
+    assert as_question(text, "LaMP-1", query_prefix="").query == title
+    # As released it is found in the cut text, whose references may be gone.
+    options = {"redecode_input": True, "tokenizer": tokenizer, "max_input_tokens": 30, "query_prefix": ""}
+    assert as_question(text, "LaMP-1", **options).query == title
+
+
+def test_the_released_input_loses_a_token_and_spells_unknown_ones(shared: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(shared / "data" / "t5-tokenizer")
+    short = HEADLINE.format(text="A {lamp} is on.")
+    released = as_question(short, redecode_input=True, tokenizer=tokenizer)
+    assert released.prompt == HEADLINE.format(text="A <unk>lamp<unk> is on.")
+    assert released.query.endswith("A <unk>lamp<unk> is on.")
+    long = HEADLINE.format(text="word " * 300)
+    cut = as_question(long, redecode_input=True, tokenizer=tokenizer).prompt
+    assert tokenizer(cut)["input_ids"] == [*tokenizer(long)["input_ids"][:255], tokenizer.eos_token_id]
+
+
+# A persona that only the history tells
+
+
+TAGS = {
+    "comedy": ["cats", "dogs", "birds"],
+    "action": ["red", "green", "blue"],
+    "classic": ["fish", "trees", "like"],
+    "romance": ["hate", "chase", "and"],
+}
+"""What the users who want a tag have in their histories; the questions say nothing about the tag."""
+
+
+def planted_split(folder: Path, split: str, n: int, seed: int) -> None:
+    draw = random.Random(seed)
+    everything = [word for words in TAGS.values() for word in words]
+    questions, golds = [], {}
+    for i in range(n):
+        tag, words = list(TAGS.items())[i % 4]
+        profile = [
+            {
+                "id": f"{i}-{j}",
+                "description": " ".join([*draw.sample(words, 2), draw.choice(everything)]),
+                "tag": draw.choice(list(TAGS)),
+            }
+            for j in range(draw.randint(2, 5))
+        ]
+        text = get_task("LaMP-2").template.format(description=draw.choice(["cats fish", "red dogs", "hate"]))
+        questions.append({"id": str(i), "input": text, "profile": profile})
+        golds[str(i)] = tag
+    write_split(folder, "LaMP-2", questions, golds, split)
+
+
+def random_llm(folder: Path) -> FrozenLLM:
+    """A T5 of random weights, with cross-attention so strong that its input decides its output."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    tokenizer = plain_tokenizer(["<pad>", "</s>", "<unk>", *TAGS, *(w for ws in TAGS.values() for w in ws)])
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=len(tokenizer),
+        d_model=64,
+        d_kv=16,
+        d_ff=128,
+        num_layers=1,
+        num_heads=2,
+        feed_forward_proj="gated-gelu",
+        decoder_start_token_id=0,
+        tie_word_embeddings=False,
+    )
+    model = T5ForConditionalGeneration(config)
+    with torch.no_grad():
+        model.shared.weight.mul_(0.5)
+        model.lm_head.weight.mul_(0.4)
+        for name, parameter in model.named_parameters():
+            if name.endswith(("EncDecAttention.o.weight", "EncDecAttention.v.weight")):
+                parameter.mul_(3)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return FrozenLLM.load(folder, device="cpu", dtype="fp32", offline=True)
+
+
+def test_it_learns_a_persona_that_only_the_history_tells(tmp_path: Path) -> None:
+    planted_split(tmp_path / "data", "train", 160, seed=0)
+    planted_split(tmp_path / "data", "dev", 40, seed=1)
+    data = open_task(tmp_path / "data", "LaMP-2", cache_dir=tmp_path / "cache")
+    encoder_folder = write_tiny_encoder(tmp_path / "encoder", pooling=MEAN)
+    models: Any = SimpleNamespace(
+        llm=random_llm(tmp_path / "llm"), encoder=TextEncoder.load(encoder_folder, device="cpu", offline=True)
+    )
+    bench = Bench(
+        data.task,
+        data,
+        models,
+        RunSettings(max_input_tokens=64, max_new_tokens=3, beams=1),
+        seed=0,
+        folder=tmp_path / "fit",
+        cache=tmp_path / "cache",
+        progress=Progress("none"),
+        other=None,  # type: ignore[arg-type]
+    )
+    config = Config(
+        copies=1, epochs=7.0, batch_size=16, accumulation=1, learning_rate=0.01, llm_dropout=False
+    )
+    method = Method(config)
+    torch.manual_seed(0)
+    method.module = method.build(bench)
+    method.fit(bench, data.split("train"))
+    dev = data.split("dev")
+    tags = [example.output for example in dev]
+    blind = list(dev.without_outputs())
+
+    def answers(method: Method, examples: list[Example]) -> list[str]:
+        return [prediction.output for prediction in method.predict(bench, examples)]
+
+    own = answers(method, blind)
+    assert np.mean([answer == tag for answer, tag in zip(own, tags, strict=True)]) >= 0.9
+
+    # With the history of the next user, who wants another tag, the answer is what that user wants.
+    others = [
+        replace(e, item_rows=o.item_rows, item_ids=o.item_ids)
+        for e, o in zip(blind, [*blind[1:], blind[0]], strict=True)
+    ]
+    strange = answers(method, others)
+    assert np.mean([answer == tag for answer, tag in zip(strange, tags, strict=True)]) <= 0.1
+    assert np.mean([a == tag for a, tag in zip(strange, [*tags[1:], tags[0]], strict=True)]) >= 0.9
+
+    # Without any history there is an answer, and it cannot know.
+    empty = [replace(e, item_rows=e.item_rows[:0], item_ids=[]) for e in blind]
+    assert np.mean([a == tag for a, tag in zip(answers(method, empty), tags, strict=True)]) <= 0.5
+
+    # What was learned is on disk without the LLM, and a fresh method restored from it answers the same.
+    method.save(tmp_path / "saved")
+    names = load_file(tmp_path / "saved" / "trainable.safetensors").keys()
+    assert {name.partition(".")[0] for name in names} == {"plug", "encoder"}
+    again = Method(config)
+    again.module = again.build(bench).eval()
+    again.restore(tmp_path / "saved")
+    assert answers(again, blind) == own
 
 
 @pytest.mark.parametrize(

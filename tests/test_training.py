@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -302,6 +303,8 @@ def test_runs_of_different_precision_follow_one_another_in_one_process() -> None
     assert not torch.equal(weights(first)["0.weight"], weights(reduced)["0.weight"])
     assert all(parameter.dtype == torch.float32 for parameter in reduced.parameters())
     assert math.isfinite(report.losses[-1][1])
+    # Nor does anything bind whoever uses accelerate next.
+    assert not AcceleratorState._shared_state
 
 
 @pytest.mark.parametrize(
@@ -309,6 +312,7 @@ def test_runs_of_different_precision_follow_one_another_in_one_process() -> None
     [
         (replace(SETTINGS, steps=0), "steps must be at least 1"),
         (replace(SETTINGS, batch_size=0), "batch_size must be at least 1"),
+        (replace(SETTINGS, seed=-1), "seed must not be negative"),
         (replace(SETTINGS, warmup=5), "warmup is a share"),
         (replace(SETTINGS, select="best"), "select=best and patience need dev examples"),
         (replace(SETTINGS, mixed_precision="fp16"), "fp16 needs a GPU"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -26,8 +28,17 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
 
 def numbered_tokenizer(size: int) -> PreTrainedTokenizerFast:
     """The words `<0>` to `<size - 1>` with these very ids; <0> pads, <1> ends, and texts get neither."""
-    backend = Tokenizer(models.WordLevel({f"<{i}>": i for i in range(size)}, unk_token="<2>"))
+    return plain_tokenizer([f"<{i}>" for i in range(size)])
+
+
+def plain_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
+    """One token per word, between spaces; the first three pad, end a text and stand for unknown words."""
+    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=words[2]))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend, unk_token="<2>", pad_token="<0>", eos_token="<1>", model_max_length=64
+        tokenizer_object=backend,
+        pad_token=words[0],
+        eos_token=words[1],
+        unk_token=words[2],
+        model_max_length=64,
     )
