@@ -136,21 +136,21 @@ class Bench:
         In the user setting whole users are held out where they are known: dev users are new users too.
         """
         n = min(n, len(train) // 2)
-        order = self.rng("hold-out").permutation(len(train))
-        held: list[int] = []
-        users = [train[int(i)].user_id for i in order] if self.data.setting == "user" else []
-        if users and all(user is not None for user in users):
-            chosen: set[str | None] = set()
-            for user in users:
+        order = self.rng("hold-out").permutation(len(train)).tolist()
+        users = train.user_ids
+        if self.data.setting == "user" and None not in users:
+            of_user: dict[str | None, list[int]] = {}
+            for position in order:
+                of_user.setdefault(users[position], []).append(position)
+            held: list[int] = []
+            for positions in of_user.values():
                 if len(held) >= n:
                     break
-                if user not in chosen:
-                    chosen.add(user)
-                    held += [int(i) for i, other in zip(order, users, strict=True) if other == user]
+                held += positions
         else:
-            held = [int(i) for i in order[:n]]
-        rest = sorted(set(range(len(train))) - set(held))
-        return train.subset(rest), train.subset(sorted(held))
+            held = order[:n]
+        rest = set(range(len(train))) - set(held)
+        return train.subset(sorted(rest)), train.subset(sorted(held))
 
     # Prompts and generation
 

@@ -28,6 +28,12 @@ class ModelChoice:
     offline: bool = False
 
 
+def model_name(name: str) -> str:
+    """A model as records name it: by its hub name, or by the name of its folder."""
+    folder = Path(name).expanduser()
+    return folder.resolve().name if folder.is_dir() else name
+
+
 class Models:
     """The models of `choice`, loaded lazily."""
 
@@ -45,7 +51,9 @@ class Models:
         from lampbench.llm import FrozenLLM
 
         c = self.choice
-        return FrozenLLM.load(c.llm, device=c.device, dtype=c.dtype, offline=c.offline)
+        llm = FrozenLLM.load(c.llm, device=c.device, dtype=c.dtype, offline=c.offline)
+        self._identities.pop("llm", None)  # the hub may have had a newer one than this machine
+        return llm
 
     @cached_property
     def encoder(self) -> TextEncoder:
@@ -88,7 +96,7 @@ class Models:
         if folder.is_dir():
             pooling = folder / "1_Pooling" / "config.json"
             revision = folder_revision(folder) + (pooling.read_text() if pooling.is_file() else "")
-            return {"id": folder.resolve().name, "revision": revision, "dtype": precision}
+            return {"id": model_name(name), "revision": revision, "dtype": precision}
         revision = self._commit(role, name) or getattr(self, role).revision
         return {"id": name, "revision": revision, "dtype": precision}
 

@@ -51,6 +51,7 @@ class _RichBar(Bar):
         self._rich.update(self._task, completed=self.done, total=self.total, description=text)
 
     def close(self) -> None:
+        self._rich.refresh()
         self._rich.remove_task(self._task)
 
 
@@ -137,16 +138,22 @@ def _rich_progress(stream: TextIO) -> RichProgress:
         BarColumn,
         MofNCompleteColumn,
         Progress,
-        TaskProgressColumn,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
-        TaskProgressColumn(show_speed=True),
+        Rate(),
         TimeRemainingColumn(),
         console=Console(file=stream),
         transient=True,

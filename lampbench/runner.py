@@ -16,7 +16,7 @@ from lampbench import metrics
 from lampbench.errors import LampbenchError, RunError
 from lampbench.fitting import Session
 from lampbench.job import Questions, find_finished, needs_train, run_job
-from lampbench.models import Models
+from lampbench.models import Models, model_name
 from lampbench.paths import cache_dir
 from lampbench.preset import MINI_DATA
 from lampbench.progress import Progress
@@ -142,7 +142,7 @@ def _load(session: Session, jobs: Sequence[Job]) -> None:
     """Load every model that a job will use now, so that a wrong one is told at the start."""
     roles = {role for job in jobs for role in session.roles(job.method, job.config)}
     for role in ("llm", *sorted(roles)):
-        session.progress.say(f"loading {Path(getattr(session.plan.models, role)).name} ({role})")
+        session.progress.say(f"loading the {role}: {model_name(getattr(session.plan.models, role))}")
         getattr(session.models, role)
 
 
