@@ -122,7 +122,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory() -> None:
-    """Give cached blocks back to the device, so that a smaller batch finds them in one piece."""
-    gc.collect()
+    """Give cached blocks back to the GPU, so that a smaller batch finds them in one piece."""
     if torch.cuda.is_available():
+        gc.collect()
         torch.cuda.empty_cache()

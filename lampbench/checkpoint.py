@@ -96,6 +96,11 @@ def load_checkpoint(
             f"LLM '{name}': its tokenizer knows {tokenizer.vocab_size} tokens and its embeddings {rows}: the "
             "tokenizer belongs to another model"
         )
+    if not tokenizer("lamp", add_special_tokens=False)["input_ids"]:
+        # transformers 5 rebuilds some tokenizers around the vocabulary alone; that may not fit the file.
+        raise RequestError(
+            f"LLM '{name}': its tokenizer, a {type(tokenizer).__name__}, finds no token in a text"
+        )
     return Checkpoint(
         model.eval(),
         tokenizer,
@@ -229,7 +234,7 @@ def _check_files(folder: Path) -> None:
     _read_json(folder / "config.json")
     if not any((folder / file).is_file() for file in WEIGHT_FILES):
         raise RequestError(f"LLM folder '{folder}' has no weights: expected model.safetensors")
-    # Without a vocabulary some versions of transformers make an empty tokenizer. ByT5 reads bytes and has none.
+    # Without a vocabulary transformers may make an empty tokenizer. ByT5 reads bytes and has none.
     if not any(True for kind in VOCABULARY_FILES for _ in folder.glob(kind)):
         config = folder / "tokenizer_config.json"
         if not config.is_file() or _read_json(config).get("tokenizer_class") != "ByT5Tokenizer":

@@ -36,7 +36,7 @@ def beam_search(
     overflow = _Overflow()
     if model.dtype == torch.float16:
         options["logits_processor"] = LogitsProcessorList([overflow])
-    if encoder_decoder and beams > 1 and model._supports_default_dynamic_cache():
+    if encoder_decoder and model._supports_default_dynamic_cache():
         options["past_key_values"] = _BeamCache(DynamicCache(), DynamicCache())
     sequences = model.generate(
         **inputs,
@@ -69,8 +69,9 @@ def float16_error() -> RunError:
 class _BeamCache(EncoderDecoderCache):
     """A cache that leaves the keys and values of the prompt where they are when beams change places.
 
-    Beams change places within one request, and all beams of a request read the same prompt. transformers
-    copies these tensors, by far the largest of the cache, after every token.
+    Beams change places within one request, and all beams of a request read the same prompt. The library's
+    own cache copies these tensors, by far its largest, after every token. (It also has too few layers for a
+    T5 whose decoder is deeper than its encoder, in transformers 5.)
     """
 
     def reorder_cache(self, beam_idx: Tensor) -> None:

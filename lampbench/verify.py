@@ -31,8 +31,8 @@ WEIGHT_FILES = (
 def verify_weights(model: Any, name: str, folder: Path | None, commit: str | None) -> None:
     """Compare head and input embeddings with the checkpoint; mark a model that has its own head as untied.
 
-    The mark makes later calls of `tie_weights`, copies and saved files right as well, and corrects UMT5, whose
-    outputs transformers 5 scales as if its head were tied.
+    The mark makes later calls of `tie_weights`, copies and saved files right as well. It also corrects UMT5,
+    whose outputs transformers 5 scales as if its head were tied.
 
     Args:
         model: the loaded model.
