@@ -38,9 +38,8 @@ __all__ = [
 
 T = TypeVar("T")
 
-CURVE_POINTS = (
-    200  # at most so many points of the training loss are kept, each the mean of its stretch of steps
-)
+CHECKPOINT_SECONDS = 60.0  # between checkpoints; more where one takes long to write
+CURVE_POINTS = 200  # of the training curve at most, each the mean of a stretch of steps
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class TrainSettings:
         eval_every: steps between scores on the dev examples, the last step included; 0 for never.
         seed: of the order of the examples and of everything drawn from torch.
         mixed_precision: of the forward pass; weights and optimizer stay float32.
-        checkpoint_every: steps between checkpoints; 0 for never.
+        checkpoint_every: steps between checkpoints; 0 for about one a minute, in at most 2 % of the time.
         select: which weights to end with: those of the `last` step or those of the `best` dev score.
         patience: stop after so many dev scores in a row without a new best; 0 for never.
     """
@@ -75,7 +74,7 @@ class TrainSettings:
     eval_every: int = 0
     seed: int = 0
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
-    checkpoint_every: int = 200
+    checkpoint_every: int = 0
     select: Literal["last", "best"] = "last"
     patience: int = 0
 
@@ -210,7 +209,7 @@ def train(
                     score = dev_score or (lambda: _mean_loss(loss, dev, settings.batch_size))
                     run.judge(float(score()), settings)
             report.seconds = before + time.monotonic() - start
-            if file is not None and _is_due(report.steps, settings.checkpoint_every):
+            if file is not None and run.should_save(settings.checkpoint_every):
                 run.save(file, key)
                 saved_step = report.steps
             if progress is not None:
@@ -245,6 +244,7 @@ class _Run:
         self.worse = 0
         self.stopped = False
         self.stretch: list[float] = []
+        self.next_save = time.monotonic() + CHECKPOINT_SECONDS
 
     def log(self, loss: float, stretch: int) -> None:
         """Add a step's loss to the curve, which has one point per `stretch` steps."""
@@ -271,7 +271,12 @@ class _Run:
             self.worse += 1
             self.stopped = 0 < settings.patience <= self.worse
 
+    def should_save(self, every: int) -> bool:
+        """Whether a checkpoint is due after this step."""
+        return _is_due(self.report.steps, every) if every else time.monotonic() >= self.next_save
+
     def save(self, file: Path, key: str) -> None:
+        start = time.monotonic()
         state = {
             "key": key,
             "trainable": {name: tensor.detach() for name, tensor in trainable(self.module).items()},
@@ -286,6 +291,8 @@ class _Run:
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as temporary:
             torch.save(state, temporary)
+        end = time.monotonic()
+        self.next_save = end + max(CHECKPOINT_SECONDS, 50 * (end - start))
 
     def load(self, file: Path, key: str) -> None:
         """Go back to the checkpoint in `file`, if there is a readable one of this very run."""

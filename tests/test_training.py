@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -134,6 +135,33 @@ def test_a_resumed_run_starts_at_its_checkpoint(tmp_path: Path) -> None:
         progress=lambda step, total, note: seen.append(step),
     )
     assert seen == [20, *range(21, 31)]
+
+
+def test_checkpoints_come_by_the_clock_where_no_steps_are_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("lampbench.training.time", SimpleNamespace(monotonic=lambda: now))
+    saved: list[int] = []
+
+    def seven_seconds_later(step: int, total: int, note: str) -> None:
+        nonlocal now
+        now += 7
+        file = tmp_path / "checkpoint.pt"
+        if file.is_file():
+            saved.append(step)
+            file.unlink()
+
+    module = make_module()
+    train(
+        module,
+        make_examples(),
+        lambda batch: squared_error(module, batch),
+        replace(SETTINGS, checkpoint_every=0),
+        checkpoint_dir=tmp_path,
+        progress=seven_seconds_later,
+    )
+    assert saved == [10, 19, 28]  # after 63 seconds, and 63 seconds later
 
 
 def test_a_finished_run_is_not_done_again(tmp_path: Path) -> None:
