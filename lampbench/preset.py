@@ -31,7 +31,7 @@ class Preset:
     Attributes:
         name: its name.
         summary: one line.
-        llm, encoder, retriever: hub names or folders; `package:mini/llm` is a folder of lampbench itself.
+        llm, encoder, retriever: hub names or folders; `package:mini/mini-t5` is a folder of lampbench itself.
         dtype: precision of the LLM.
         data: a folder, or `lamp-mini`.
         setting: `user` or `time`.
@@ -139,7 +139,7 @@ def _by_task(path: Path, limits: dict[str, int]) -> dict[str, int]:
 
 
 def resolve(model: str) -> str:
-    """A model of the package (`package:mini/llm`) as a path; any other name as it is."""
+    """A model of the package (`package:mini/mini-t5`) as a path; any other name as it is."""
     if model.startswith(_PACKAGE):
         return str(Path(__file__).parent / model.removeprefix(_PACKAGE))
     return model

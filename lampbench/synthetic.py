@@ -109,13 +109,16 @@ def _dates(n: int, rng: random.Random) -> list[str]:
     return [(_FIRST_DAY + datetime.timedelta(days=day)).isoformat() for day in days]
 
 
-def user_questions(task: Task | str, user_id: str, n_questions: int, knobs: Knobs) -> list[Question]:
+def user_questions(
+    task: Task | str, user_id: str, n_questions: int, knobs: Knobs, domain: Domain | None = None
+) -> list[Question]:
     """The questions of one user, oldest first: the profile of each is everything the user wrote before it.
 
     A user is determined by the task, the seed and the id alone, so splits can be made in any order or in parallel.
+    `domain` replaces the task's own world, for data that are not the benchmark's.
     """
     task = get_task(task)
-    domain = DOMAINS[task.name]
+    domain = domain or DOMAINS[task.name]
     rng = random.Random(f"lamp-mini/{GENERATOR_VERSION}/{knobs.seed}/{task.name}/{user_id}")
     user = _User(domain, rng, knobs)
     n_history = rng.randint(knobs.history_min, knobs.history_max)

@@ -8,5 +8,5 @@ commands, times and held-out scores. Numbers measured with them say nothing abou
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-LLM_FOLDER = FOLDER / "llm"
-ENCODER_FOLDER = FOLDER / "encoder"
+LLM_FOLDER = FOLDER / "mini-t5"
+ENCODER_FOLDER = FOLDER / "mini-bert"

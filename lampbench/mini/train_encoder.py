@@ -1,7 +1,7 @@
 """Train the embedded text encoder: `python -m lampbench.mini.train_encoder --output FOLDER`.
 
-Two label-free objectives in the spirit of the encoders it stands in for: two random crops of one text must find each
-other among the other texts of the batch (as Contriever is trained, arXiv:2112.09118), and the embedding of a text must
+Two label-free objectives in the spirit of the encoders it stands in for: a random crop must find its own text among the
+other texts of the batch (akin to Contriever's training, arXiv:2112.09118), and the embedding of a text must
 tell which words the text has (the bag-of-words decoding that DupMAE adds to the pre-training behind BGE,
 arXiv:2211.08769). The texts are LaMP-mini documents and questions of users that no benchmark run sees.
 """
@@ -167,11 +167,10 @@ def train(plan: Plan, folder: Path) -> dict[str, Any]:
         texts = [next(stream) for _ in range(plan.batch)]
         ids = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=MAX_TOKENS - 2)["input_ids"]
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            one = _pooled(model, [_crop(row, plan, rng) for row in ids], cls, sep)
-            two = _pooled(model, [_crop(row, plan, rng) for row in ids], cls, sep)
+            part = _pooled(model, [_crop(row, plan, rng) for row in ids], cls, sep)
             whole = _pooled(model, ids, cls, sep)
             word_logits = words_head(whole).float()
-        similarity = F.normalize(one, dim=1) @ F.normalize(two, dim=1).T / plan.temperature
+        similarity = F.normalize(part, dim=1) @ F.normalize(whole, dim=1).T / plan.temperature
         target = torch.arange(plan.batch)
         contrast = (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2
         bag = torch.zeros_like(word_logits)

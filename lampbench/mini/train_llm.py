@@ -1,8 +1,10 @@
 """Train the embedded LLM: `python -m lampbench.mini.train_llm --output FOLDER`.
 
 First copying exercises (`warmup`), then the six tasks with zero to four profile items in the prompt, built by the same
-prompt builder that the benchmark uses. The users come from a seed of their own, far from any benchmark seed; the
-held-out users that `evaluate` reports on come from yet another. Nothing here knows about any method.
+prompt builder that the benchmark uses. Among them, some texts with blanks to fill (the denoising that T5 was pre-trained
+on), from which the model learns which words go together, and some citation questions that the paper itself answers. The
+users come from a seed of their own, far from any benchmark seed; the held-out users that `evaluate` reports on come from
+yet another. Nothing here knows about any method.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from typing import Annotated, Any
 import typer
 
 from lampbench.mini.tokenizer import build_tokenizer, vocabulary
-from lampbench.mini.warmup import exercise
+from lampbench.mini.warmup import blanks, exercise
+from lampbench.personas import Citation
 from lampbench.prompts import item_text, personalized_prompt, query
 from lampbench.retrieval import rank_bm25
 from lampbench.synthetic import Knobs, Question, user_questions
@@ -31,6 +34,14 @@ MAX_INPUT_TOKENS = 160
 TASK_SHARES = {"LaMP-1": 0.2, "LaMP-2": 0.18, "LaMP-3": 0.26, "LaMP-4": 0.13, "LaMP-5": 0.11, "LaMP-7": 0.12}
 # Number of profile items in a training prompt, drawn with these weights.
 ITEM_WEIGHTS = {0: 0.25, 1: 0.15, 2: 0.2, 3: 0.1, 4: 0.3}
+BLANKS_SHARE = 0.15
+EASY_CITATION_SHARE = 0.4
+
+
+class EasyCitation(Citation):
+    """The related reference is always in the field of the paper itself."""
+
+    same_field = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,10 @@ def _task_pair(tokenizer: Any, number: int, rng: random.Random) -> tuple[str, st
     name = rng.choices(list(TASK_SHARES), list(TASK_SHARES.values()))[0]
     task = TASKS[name]
     knobs = Knobs(seed=TRAINING_SEED, history_min=6, history_max=16)
-    question = user_questions(task, f"{task.number}-{number}", 1, knobs)[0]
+    easy = EasyCitation() if name == "LaMP-1" and rng.random() < EASY_CITATION_SHARE else None
+    question = user_questions(task, f"{task.number}-{number}", 1, knobs, easy)[0]
+    if rng.random() < BLANKS_SHARE:
+        return blanks(item_text(task, question.profile[0]), rng)
     k = rng.choices(list(ITEM_WEIGHTS), list(ITEM_WEIGHTS.values()))[0]
     items = _items(question, k, rng)
     prompt = personalized_prompt(task, question.input, items, tokenizer, MAX_INPUT_TOKENS) if items else question.input
@@ -193,7 +207,7 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def train(
-    plan: Plan, folder: Path, report_every: int = 500, held_out_questions: int = 500, start_from: Path | None = None
+    plan: Plan, folder: Path, report_every: int = 1000, held_out_questions: int = 500, start_from: Path | None = None
 ) -> dict[str, Any]:
     """Train, save to `folder`, and return what happened (losses, held-out scores, minutes).
 
@@ -220,7 +234,7 @@ def train(
         if share >= 1:
             step -= 1
             break
-        rate = plan.learning_rate * min(1, step / 400) * min(1.0, (1 - share) / 0.5 + 0.02)
+        rate = plan.learning_rate * min(1, step / 200) * min(1.0, (1 - share) / 0.6 + 0.02)
         for group in optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -78,3 +78,12 @@ EXERCISES: tuple[Callable[[Sequence[str], random.Random], tuple[str, str]], ...]
 def exercise(words: Sequence[str], rng: random.Random) -> tuple[str, str]:
     """A random exercise over `words`: (input, output)."""
     return rng.choice(EXERCISES)(words, rng)
+
+
+def blanks(text: str, rng: random.Random, share: float = 0.3) -> tuple[str, str]:
+    """A text with some of its longer words blanked out, and these words: (input, output)."""
+    words = text.split()
+    long = [i for i, word in enumerate(words) if len(word.strip(".,:?")) > 3] or [0]
+    chosen = set(rng.sample(long, max(1, round(share * len(long)))))
+    shown = ["blank" if i in chosen else word for i, word in enumerate(words)]
+    return f"fill the blank of: {' '.join(shown)}", " ".join(words[i].strip(".,:?") for i in sorted(chosen))
