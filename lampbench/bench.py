@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from lampbench.prediction import Prediction
+from lampbench.vectors import ItemVectors
 
 if TYPE_CHECKING:
     import torch
@@ -239,40 +240,50 @@ class Bench:
     # Embeddings
 
     def item_embeddings(
-        self, encoder: TextEncoder, template: str, text_of_item: Callable[[dict[str, Any]], str]
-    ) -> np.ndarray:
-        """The embeddings of all distinct items of the task, one encoding per distinct text, kept on disk.
+        self,
+        encoder: TextEncoder,
+        template: str,
+        text_of_item: Callable[[dict[str, Any]], str],
+        examples: Sequence[Example] | None = None,
+    ) -> np.ndarray | ItemVectors:
+        """The embeddings of the task's distinct items, one encoding per distinct text, kept on disk.
 
         Args:
             encoder: who encodes; not normalised.
             template: a name for how the text is made of the item; part of the key on disk.
             text_of_item: the text of one item.
+            examples: only the items of their histories; else all, those of the train split included.
 
         Returns:
-            A read-only array of shape [n_items, dim], usually a memory map: take the rows you need. Row i
-            belongs to row i of `bench.items`.
+            What `[rows]` gives the vectors of these rows of `bench.items`: float32 of shape [len(rows), dim].
         """
         from lampbench.embeddings import EmbeddingStore
         from lampbench.prompts import PROMPT_VERSION
 
         items, n_own = self.items, len(self.data.items)
+        rows = np.arange(len(items))
+        if examples is not None:
+            rows = np.unique(np.concatenate([rows[:0], *(example.item_rows for example in examples)]))
+        own, added = rows[rows < n_own], rows[rows >= n_own]
+        if 2 * len(own) > n_own:
+            own = np.arange(n_own)  # hardly more work, and of use to everybody
+        part = "" if len(own) == n_own else f"/{hashlib.sha256(own.tobytes()).hexdigest()}"
 
-        def texts_of(rows: Sequence[int]) -> list[str]:
-            return [text_of_item(item) for item in items.rows(rows)]
+        def texts_of(chosen: np.ndarray) -> list[str]:
+            return [text_of_item(item) for item in items.rows(chosen)]
 
         matrix = EmbeddingStore(self._cache / "embeddings").open(
             encoder,
             template=f"{template}-{PROMPT_VERSION}",
-            data=self.data.fingerprint,
-            n_rows=n_own,
+            data=self.data.fingerprint + part,
+            n_rows=len(own),
         )
-        with self.progress(f"embedding items ({self.task.name})", n_own) as bar:
-            own = matrix.fill(encoder, texts_of, bar.update)
-        if len(items) == n_own:
-            return own
+        with self.progress(f"embedding items ({self.task.name})", len(own)) as bar:
+            vectors = matrix.fill(encoder, lambda places: texts_of(own[list(places)]), bar.update)
+        if len(own) == n_own and not len(added):
+            return vectors
         # A view's own rows are few and made anew in every run: not worth a place on disk.
-        added = encoder.encode(texts_of(range(n_own, len(items)))).numpy()
-        return np.concatenate([own, added.astype(own.dtype)])
+        return ItemVectors((own, vectors), (added, encoder.encode(texts_of(added)).numpy()))
 
     def query_embeddings(self, encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
         """The embeddings of `texts`, float32 of shape [n, dim], not normalised."""

@@ -85,6 +85,7 @@ class Plan:
     Attributes:
         jobs: what to run, in order: by method (those that others are built on first), task, seed.
         settings_of: the `--set` values of each method, for methods that a job is built on too.
+        left_out: of `--method all`, the broken methods and why.
     """
 
     request: RunRequest
@@ -96,6 +97,7 @@ class Plan:
     results: Path
     jobs: tuple[Job, ...]
     settings_of: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     @property
     def tasks(self) -> list[Task]:
@@ -148,6 +150,7 @@ def make_plan(request: RunRequest) -> Plan:
             limits = RunSettings(preset.max_input_tokens, preset.max_new_tokens[task.name], preset.beams)
             jobs += [Job(method, variant, configs[task.name], task, seed, limits) for seed in seeds]
     _check_used(jobs, request)
+    _check_places(jobs)
     return Plan(
         request=request,
         preset=preset,
@@ -158,6 +161,7 @@ def make_plan(request: RunRequest) -> Plan:
         results=results,
         jobs=tuple(jobs),
         settings_of=settings_of,
+        left_out=_broken(request),
     )
 
 
@@ -197,6 +201,13 @@ def _methods(request: RunRequest) -> list[tuple[LoadedMethod, str | None]]:
     return sorted(chosen, key=lambda pair: depth[pair[0].name])
 
 
+def _broken(request: RunRequest) -> tuple[str, ...]:
+    """What `all` cannot include."""
+    if ALL not in (request.method.split(",") if isinstance(request.method, str) else request.method):
+        return ()
+    return tuple(f"{m.name}: {m.error} ({m.path})" for m in list_methods(request.methods_dir) if m.error)
+
+
 def _uses(method: LoadedMethod, request: RunRequest, seen: tuple[str, ...] = ()) -> set[str]:
     """The methods that it is built on with default options, directly or through others."""
     if method.name in seen:
@@ -224,6 +235,18 @@ def _check_used(jobs: Sequence[Job], request: RunRequest) -> None:
     for job in jobs:
         for name in _instance(job.method, job.config).uses():
             load(find_method(name, request.methods_dir))
+
+
+def _check_places(jobs: Sequence[Job]) -> None:
+    """No two runs write to the same folder."""
+    seen: set[tuple[str, str, int]] = set()
+    for job in jobs:
+        place = (job.label, job.task.name, job.seed)
+        if place in seen:
+            raise RequestError(
+                f"two of the runs would both be {job.label}: leave out --variant, or one of them"
+            )
+        seen.add(place)
 
 
 def _settings_of(settings: Sequence[Setting], running: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -63,6 +63,8 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
     from lampbench.devices import resolve_device
 
     resolve_device(plan.models.device)
+    for broken in plan.left_out:
+        progress.say(f"left out, because it is broken: {broken}")
     questions = {task.name: open_questions(plan, task, progress) for task in plan.tasks}
     models = Models(plan.models)
     session = Session(plan, models, {name: q.data for name, q in questions.items()}, progress, cache_dir())

@@ -43,6 +43,7 @@ class Method(RetrievalMethod):
             bench.retriever,
             f"retrieval{'-dated' if use_date else ''}",
             lambda item: item_text(bench.task, item, use_date),
+            examples,
         )
         texts = [query(bench.task, example.input, self.config.extraction) for example in examples]
         vectors = bench.query_embeddings(bench.retriever, texts)

@@ -121,10 +121,36 @@ def test_embeddings_belong_to_the_rows_of_the_items_table(
     bench.shared.items = shuffled.items
     longer = bench.item_embeddings(bench.encoder, "test", text)
     assert len(longer) == len(shuffled.items) > len(matrix)
-    np.testing.assert_array_equal(longer[: len(matrix)], matrix)
+    np.testing.assert_array_equal(longer[[0, 3]], matrix[[0, 3]])
     row = int(shuffled.examples[0].item_rows[1])
     direct = bench.query_embeddings(bench.encoder, [text(shuffled.items[row])])
-    np.testing.assert_allclose(longer[row], direct[0], atol=1e-5)
+    np.testing.assert_allclose(longer[[row]], direct, atol=1e-5)
+
+
+def test_only_the_items_of_some_questions_may_be_embedded(
+    tiny_data: Path, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = open_task(tiny_data, "LaMP-4")
+    bench = bench_of(data, models, tmp_path)
+    texts: list[str] = []
+
+    def text(item: dict[str, str]) -> str:
+        texts.append(item["text"])
+        return item["text"]
+
+    example = data.split("dev")[0]
+    few = bench.item_embeddings(bench.encoder, "test", text, [example])
+    assert set(texts) == {item["text"] for item in example.profile}
+    assert len(few) == len(example.item_rows)
+    every = bench.item_embeddings(bench.encoder, "test", text)
+    order = example.item_rows[::-1]
+    np.testing.assert_allclose(few[order], every[order], atol=1e-5)
+    assert few[example.item_rows[:0]].shape == (0, bench.encoder.dim)
+    stranger = sorted(set(range(len(data.items))) - set(example.item_rows.tolist()))[0]
+    with pytest.raises(KeyError, match=f"row {stranger} of the items table was not embedded"):
+        few[[stranger]]
+    nobody = bench.item_embeddings(bench.encoder, "test", text, [])
+    assert nobody[np.empty(0, dtype=np.int32)].shape == (0, bench.encoder.dim)
 
 
 def test_shuffled_labels_stay_with_their_user_and_leave_their_items(

@@ -1,0 +1,90 @@
+"""The whole road on real questions: FLAN-T5's shape and tokenizer, BERT's word pieces, weights at random.
+
+The scores mean nothing; that every file, length and character of real data gets through is the point.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lampbench.runner import run
+
+METHODS = "adhoc,recency,bm25,contriever,pplug"
+
+
+@pytest.fixture(scope="module")
+def flan_like(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gated-gelu, an output head of its own, T5's tokenizer."""
+    import torch
+    from torch import nn
+    from transformers import AutoTokenizer, T5Config, T5ForConditionalGeneration
+
+    folder = tmp_path_factory.mktemp("models") / "flan-like"
+    tokenizer = AutoTokenizer.from_pretrained(shared / "data" / "t5-tokenizer")
+    config = T5Config(
+        vocab_size=32128,
+        d_model=16,
+        d_kv=8,
+        d_ff=32,
+        num_layers=1,
+        num_heads=2,
+        feed_forward_proj="gated-gelu",
+        decoder_start_token_id=0,
+        initializer_factor=3.0,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = T5ForConditionalGeneration(config)
+        model.lm_head.weight = nn.Parameter(torch.randn(32128, 16))
+    model.config.tie_word_embeddings = False
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bert_like(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT with the real word pieces and mean pooling."""
+    from tiny_encoder import MEAN, write_tiny_encoder
+
+    words = (shared / "data" / "bert-vocab" / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    special = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ""}
+    folder = tmp_path_factory.mktemp("models") / "bert-like"
+    return write_tiny_encoder(
+        folder, words=[w for w in words if w not in special], pooling=MEAN, max_length=128
+    )
+
+
+@pytest.fixture
+def preset(tmp_path: Path, shared: Path, flan_like: Path, bert_like: Path) -> str:
+    path = tmp_path / "sample.toml"
+    path.write_text(
+        f'summary = "real questions"\nllm = "{flan_like}"\nencoder = "{bert_like}"\n'
+        f'data = "{shared / "data" / "lamp-sample"}"\nsetting = "user"\nmax_input_tokens = 256\nbeams = 2\n'
+        "[max_new_tokens]\ndefault = 6\n[method.pplug]\nmax_steps = 2\ncopies = 1\nbatch_size = 4\n"
+        "accumulation = 1\n",
+        encoding="utf-8",
+    )
+    return str(path)
+
+
+def test_real_questions_get_through_every_method(preset: str, tmp_path: Path) -> None:
+    tasks = "LaMP-2,LaMP-3,LaMP-4,LaMP-5"
+    records = run(METHODS, tasks, preset=preset, results=tmp_path, limit=16, progress="none")
+    assert len(records) == 20
+    assert {r.status for r in records} == {"complete"}
+    assert all(r.data.n == r.counts["n"] > 0 and r.metrics for r in records)
+    assert {r.method.trainable_parameters > 0 for r in records if r.method.name == "pplug"} == {True}
+
+
+def test_real_questions_without_golds_end_in_official_files(preset: str, tmp_path: Path) -> None:
+    tasks = "LaMP-1,LaMP-7"
+    records = run("bm25", tasks, preset=preset, split="test", results=tmp_path, limit=16, progress="none")
+    for record in records:
+        assert record.folder is not None
+        content = json.loads((record.folder / "predictions_official.json").read_text())
+        assert content["task"] == record.task.replace("-", "_")
+        assert len(content["golds"]) == record.data.n
