@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,32 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_texts: list[str]
     from lampbench.tiny import write_tiny_encoder
 
     return write_tiny_encoder(tmp_path_factory.mktemp("models") / "tiny-bert", tiny_texts)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """A command in this process: exit status, standard output, standard error."""
+
+    from lampbench.cli import main
+
+    def call(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return call
+
+
+@pytest.fixture
+def place(tmp_path: Path, tiny_llm: Path, tiny_encoder: Path, tiny_data: Path) -> Path:
+    """A folder with data of two tasks, models, and a preset that names them."""
+    for task in ("LaMP_3", "LaMP_7"):
+        shutil.copytree(tiny_data / "user" / task, tmp_path / "data" / "user" / task)
+    (tmp_path / "tiny.toml").write_text(
+        f'summary = "tiny"\nllm = "{tiny_llm}"\nencoder = "{tiny_encoder}"\ndata = "{tmp_path / "data"}"\n'
+        'setting = "user"\nmax_input_tokens = 100\nbeams = 1\n[max_new_tokens]\ndefault = 4\n',
+        encoding="utf-8",
+    )
+    return tmp_path

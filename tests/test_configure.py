@@ -78,7 +78,15 @@ def test_a_wrong_type_names_option_method_and_what_is_allowed(name: str, text: s
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("k", True), ("k", 4.0), ("rate", True), ("normalise", 1), ("loss", "KL"), ("pool", "bm25"), ("level", True)],
+    [
+        ("k", True),
+        ("k", 4.0),
+        ("rate", True),
+        ("normalise", 1),
+        ("loss", "KL"),
+        ("pool", "bm25"),
+        ("level", True),
+    ],
 )
 def test_values_from_a_preset_are_checked_too(name: str, value: object) -> None:
     if name == "pool":  # a text is parsed wherever it comes from
@@ -119,7 +127,7 @@ def test_a_setting_without_name_or_value_is_refused(argument: str) -> None:
 def test_a_config_becomes_json_values() -> None:
     values = as_dict(Options())
     assert values["pool"] == ["bm25"]
-    assert list(values)[0] == "k"
+    assert next(iter(values)) == "k"
 
 
 def test_types_are_described_in_words() -> None:

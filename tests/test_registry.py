@@ -186,7 +186,9 @@ def test_a_folder_may_come_from_the_environment(tmp_path: Path, monkeypatch: pyt
         list_methods()
 
 
-def test_entry_points_of_installed_packages_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entry_points_of_installed_packages_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = tmp_path / "lamp_extras"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('listing must not import me')")

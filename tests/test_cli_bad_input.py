@@ -1,0 +1,190 @@
+"""Bad input: one clear line, status 2, and nothing is written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_commands import Command, run_words
+
+Change = Callable[[Path], object]
+
+
+def edit(file: str, change: Callable[[str], str]) -> Change:
+    """Change the text of one of LaMP-3's files."""
+
+    def apply(place: Path) -> None:
+        path = place / "data" / "user" / "LaMP_3" / file
+        path.write_text(change(path.read_text()))
+
+    return apply
+
+
+def edit_json(file: str, change: Callable[[Any], Any]) -> Change:
+    """Change the content of one of LaMP-3's files."""
+    return edit(file, lambda text: json.dumps(change(json.loads(text))))
+
+
+def remove(file: str) -> Change:
+    """Remove one of LaMP-3's files."""
+    return lambda place: (place / "data" / "user" / "LaMP_3" / file).unlink()
+
+
+def without(key: str, number: int) -> Callable[[Any], Any]:
+    def change(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        del records[number][key]
+        return records
+
+    return change
+
+
+def as_opinions(content: dict[str, Any]) -> dict[str, Any]:
+    return {**content, "golds": [{**gold, "output": "good"} for gold in content["golds"]]}
+
+
+BAD_WORDS: list[tuple[list[str], list[str]]] = [
+    (["--method", "bm26"], ["unknown method 'bm26'", "did you mean 'bm25'"]),
+    (["--method", "pplug+maen"], ["unknown variant of pplug 'maen'", "did you mean 'mean'"]),
+    (["--method", ","], ["no name given"]),
+    (["--task", "LaMP-33"], ["unknown task 'LaMP-33'", "did you mean 'LaMP-3'"]),
+    (["--task", "LaMP-6"], ["unknown task 'LaMP-6'"]),
+    (["--preset", "minni"], ["unknown preset 'minni'", "did you mean 'mini'"]),
+    (["--preset", "absent.toml"], ["preset absent.toml: no such file"]),
+    (["--setting", "users"], ["unknown setting 'users'", "did you mean 'user'"]),
+    (["--split", "tset"], ["unknown split 'tset'", "did you mean 'test'"]),
+    (["--split", "train"], ["unknown split 'train'", "dev, test"]),
+    (["--dtype", "fp23"], ["unknown dtype 'fp23'", "did you mean 'fp32'"]),
+    (["--limit", "0"], ["--limit must be at least 1, not 0"]),
+    (["--seed", "one"], ["--seed one: write an integer"]),
+    (["--seed", "-1"], ["seeds are integers from 0"]),
+    (["--variant", "a/b"], ["--variant 'a/b'"]),
+    (["--suite", "../x"], ["--suite '../x'"]),
+    (["--set", "k=2"], ["unknown option of adhoc 'k'"]),
+    (["--method", "bm25", "--set", "kk=2"], ["unknown option of bm25 'kk'", "did you mean 'k'"]),
+    (["--method", "bm25", "--set", "k=two"], ["option k of bm25 must be an integer, not 'two'"]),
+    (["--method", "bm25", "--set", "k=0"], ["options of bm25: k must be at least 1, not 0"]),
+    (["--method", "bm25", "--set", "use_date=maybe"], ["must be true or false, not 'maybe'"]),
+    (["--method", "bm25", "--set", "profile=other"], ["must be one of own, random, empty, shuffled-labels"]),
+    (["--method", "bm25", "--set", "k"], ["--set k: write name=value"]),
+    (["--method", "bm25,recency", "--set", "k=2"], ["several methods run", "bm25.k=2"]),
+    (["--method", "bm25", "--set", "bm52.k=2"], ["unknown method in --set 'bm52'", "did you mean 'bm25'"]),
+    (["--method", "pplug,pplug+mean", "--variant", "x"], ["two of the runs would both be pplug+x"]),
+    (["--data", "nowhere"], ["--data nowhere: no such folder"]),
+    (["--llm", "./nowhere"], ["--llm ./nowhere: no such folder"]),
+    (["--encoder", "./nowhere"], ["--encoder ./nowhere: no such folder"]),
+    (["--methods-dir", "nowhere"], ["--methods-dir nowhere: no such folder"]),
+    (["--device", "cuda:99"], ["'cuda:99'"]),
+    (["--device", "tpu"], ["unknown device 'tpu'"]),
+    (["--metod", "bm25"], ["No such option"]),
+]
+
+
+@pytest.mark.parametrize(("words", "told"), BAD_WORDS, ids=lambda value: " ".join(value)[:40])
+def test_a_wrong_request_is_one_line_and_writes_nothing(
+    command: Command, place: Path, words: list[str], told: list[str]
+) -> None:
+    expect_refusal(command, place, list(words), told)
+
+
+QUESTIONS, OUTPUTS = "dev_questions.json", "dev_outputs.json"
+
+BAD_DATA: dict[str, tuple[Change, list[str]]] = {
+    "a missing file": (remove(OUTPUTS), [OUTPUTS, "lampbench data download"]),
+    "HTML": (edit(QUESTIONS, lambda text: "<!DOCTYPE html><p>no</p>"), [QUESTIONS, "HTML"]),
+    "half a file": (edit(QUESTIONS, lambda text: text[:900]), [QUESTIONS, "cut off"]),
+    "no list": (edit(QUESTIONS, lambda text: '{"a": 1}'), [QUESTIONS, "list"]),
+    "a missing field": (edit_json(QUESTIONS, without("input", 2)), [f"{QUESTIONS}: record 3", "input"]),
+    "a missing gold": (edit_json(OUTPUTS, lambda c: {**c, "golds": c["golds"][1:]}), ["1", "gold"]),
+    "a repeated id": (edit_json(QUESTIONS, lambda c: [*c, c[0]]), [QUESTIONS, "again"]),
+    "golds that are no ratings": (edit_json(OUTPUTS, as_opinions), ["'good', not a rating"]),
+}
+
+
+@pytest.mark.parametrize("what", BAD_DATA)
+def test_wrong_data_are_one_line_and_write_nothing(command: Command, place: Path, what: str) -> None:
+    change, told = BAD_DATA[what]
+    change(place)
+    expect_refusal(command, place, [], told)
+
+
+def test_a_missing_setting_or_split_names_what_was_looked_for(command: Command, place: Path) -> None:
+    expect_refusal(command, place, ["--setting", "time"], ["LaMP_3", "lampbench data download"])
+    remove("train_questions.json")(place)
+    expect_refusal(
+        command, place, ["--method", "pplug"], ["train_questions.json"]
+    )  # it learns; adhoc does not
+    assert command(*run_words(place))[0] == 0
+
+
+@pytest.mark.parametrize("results", ["tiny.toml", "tiny.toml/results"])
+def test_results_that_cannot_be_written_are_told_at_once(command: Command, place: Path, results: str) -> None:
+    expect_refusal(command, place, ["--results", place / results], ["--results", "cannot be written to"])
+
+
+def expect_refusal(command: Command, place: Path, words: list[object], told: list[str]) -> None:
+    """One line that tells these things, status 2, and no file more than before."""
+    before = sorted(place.rglob("*"))
+    status, out, err = command(*run_words(place, *words))
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1, err
+    for part in told:
+        assert part in err
+    assert sorted(place.rglob("*")) == before
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_model_folder_that_does_not_load_is_named(
+    command: Command, place: Path, tiny_llm: Path, missing: str
+) -> None:
+    folder = place / "damaged"
+    shutil.copytree(tiny_llm, folder)
+    (folder / missing).unlink()
+    expect_refusal(command, place, ["--llm", folder], [str(folder)])
+
+
+def test_an_encoder_without_pooling_is_named_before_anything_runs(
+    command: Command, place: Path, tiny_encoder: Path
+) -> None:
+    folder = place / "unpooled"
+    shutil.copytree(tiny_encoder, folder)
+    shutil.rmtree(folder / "1_Pooling")
+    words = ["--method", "adhoc,contriever", "--encoder", folder]
+    expect_refusal(command, place, words, ["does not say how it pools"])
+
+
+def test_prediction_files_that_do_not_fit_are_refused(command: Command, place: Path, tiny_data: Path) -> None:
+    golds = place / "data/user/LaMP_3/dev_outputs.json"
+    content = json.loads(golds.read_text())
+    assert command("score", golds, golds)[0] == 0
+    assert json.loads(command("score", golds, golds, "--json")[1])["tasks"]["LaMP-3"]["metrics"]["mae"] == 0.0
+    cases = {
+        "missing": {**content, "golds": content["golds"][2:]},
+        "not in": {**content, "golds": [*content["golds"], {"id": "new", "output": "1"}]},
+        "more than once": {**content, "golds": [*content["golds"], content["golds"][0]]},
+        "LaMP": {**content, "task": "LaMP_4"},
+    }
+    for told, changed in cases.items():
+        path = place / "predictions.json"
+        path.write_text(json.dumps(changed))
+        status, out, err = command("score", path, golds)
+        assert (status, out) == (2, "")
+        assert told in err
+        assert err.count("\n") == 1
+    assert command("score", place / "absent.json", golds)[0] == 2
+    assert command("score", golds, golds, "--profile", "offical")[0] == 2
+
+
+def test_a_folder_is_scored_in_one_call(command: Command, place: Path) -> None:
+    predictions = place / "predictions"
+    predictions.mkdir()
+    for number in (3, 7):
+        source = place / "data" / "user" / f"LaMP_{number}" / "dev_outputs.json"
+        shutil.copy(source, predictions / f"LaMP_{number}.json")
+    status, out, _ = command("score", predictions, place / "data")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()[1:]] == ["LaMP-3", "LaMP-3", "LaMP-7", "LaMP-7"]
