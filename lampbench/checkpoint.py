@@ -20,6 +20,7 @@ from huggingface_hub import try_to_load_from_cache
 from huggingface_hub import utils as hub_utils
 from safetensors import SafetensorError
 
+from lampbench.batching import is_out_of_memory
 from lampbench.errors import RequestError, RunError
 from lampbench.verify import WEIGHT_FILES, verify_weights
 
@@ -115,13 +116,12 @@ def _read(
     """What `kind.from_pretrained` returns; failures are told in one line."""
     try:
         return kind.from_pretrained(source, **options)
-    except torch.OutOfMemoryError as error:
-        raise RunError(
-            f"LLM '{name}' does not fit into the memory of the device: use --dtype bf16, --device balanced, "
-            "or a smaller model"
-        ) from error
     # Anything at all: libraries below transformers raise bare Exceptions on damaged files.
     except Exception as error:
+        if is_out_of_memory(error):
+            raise RunError(
+                f"LLM '{name}' does not fit into memory: use --dtype bf16, --device balanced or a smaller LLM"
+            ) from error
         raise RequestError(_why(name, folder, offline, what, error)) from error
 
 
@@ -133,9 +133,8 @@ def _check_complete(name: str, info: dict[str, Any]) -> None:
         raise RequestError(
             f"LLM '{name}' is no complete language model: its weights lack {', '.join(missing[:3])}{more}"
         )
-    for entry in info[
-        "mismatched_keys"
-    ]:  # names, or names with shapes, as the version of transformers has it
+    for entry in info["mismatched_keys"]:
+        # Names, or names with shapes: versions of transformers differ.
         key = entry if isinstance(entry, str) else entry[0]
         raise RequestError(
             f"LLM '{name}': {key} has another shape in the weights than config.json says: they belong to "

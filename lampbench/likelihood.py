@@ -25,14 +25,13 @@ def summed_losses(
         special: the model's special tokens.
         dropout: leave the model's dropout on.
     """
-    embed = model.get_input_embeddings()
     width = max(len(request.target) for request in batch)
     rows = [[*request.target, *[IGNORED] * (width - len(request.target))] for request in batch]
-    labels = torch.tensor(rows, device=embed.weight.device)
+    labels = torch.tensor(rows, device=model.get_input_embeddings().weight.device)
     logits_of = _encoder_decoder_logits if model.config.is_encoder_decoder else _decoder_only_logits
     model.train(dropout)
     try:
-        logits = logits_of(model, embed, batch, labels, special)
+        logits = logits_of(model, batch, labels, special)
     finally:
         model.eval()
     losses = F.cross_entropy(
@@ -42,25 +41,25 @@ def summed_losses(
 
 
 def _encoder_decoder_logits(
-    model: Any, embed: Any, batch: list[TokenizedRequest], labels: Tensor, special: SpecialTokens
+    model: Any, batch: list[TokenizedRequest], labels: Tensor, special: SpecialTokens
 ) -> Tensor:
     """[n, target length, vocabulary]: the decoder reads the start token, then the target one step behind."""
     start = labels.new_full((len(batch), 1), special.start)
     shifted = torch.cat([start, labels[:, :-1]], dim=1)
     shifted = shifted.masked_fill(shifted == IGNORED, special.pad)
-    inputs = pad_batch(batch, embed, special.pad, left=False)
+    inputs = pad_batch(batch, model, special.pad, left=False)
     return model(**inputs, decoder_input_ids=shifted, use_cache=False).logits
 
 
 def _decoder_only_logits(
-    model: Any, embed: Any, batch: list[TokenizedRequest], labels: Tensor, special: SpecialTokens
+    model: Any, batch: list[TokenizedRequest], labels: Tensor, special: SpecialTokens
 ) -> Tensor:
     """[n, target length, vocabulary]: the target follows the prompt, and only what predicts it is returned.
 
     Padded on the right, and not on the left as in generation: under a causal mask all positions are then
     right in every architecture, and no token sees padding.
     """
-    inputs = pad_batch(batch, embed, special.pad, left=False, with_targets=True)
+    inputs = pad_batch(batch, model, special.pad, left=False, with_targets=True)
     first = 0
     if "logits_to_keep" in inspect.signature(model.forward).parameters:
         # The logits of long prompts over a large vocabulary would take more memory than all the rest.

@@ -28,6 +28,7 @@ from lampbench.tokens import (
     Request,
     SpecialTokens,
     TokenizedRequest,
+    embed_tokens,
     pad_batch,
     tokenize_requests,
     tokenize_targets,
@@ -165,12 +166,11 @@ class FrozenLLM:
         """
         rows = self._embed.weight.shape[0]
         total = 0.0
-        # In slices: a float32 copy of a large vocabulary would take GBs. Through the module and not its
-        # weight: some models scale their embeddings on the way.
+        # In slices: a float32 copy of a large vocabulary would take GBs.
         with torch.no_grad():
             for start in range(0, rows, 8192):
                 ids = torch.arange(start, min(start + 8192, rows), device=self.device)
-                total += float(self._embed(ids).float().norm(dim=-1).double().sum())
+                total += float(embed_tokens(self.model, ids).float().norm(dim=-1).double().sum())
         return total / rows
 
     def count_tokens(self, text: str) -> int:
@@ -248,7 +248,7 @@ class FrozenLLM:
         )
         # Within inference mode: soft vectors may come with a graph, which ends here.
         with torch.inference_mode():
-            inputs = pad_batch(batch, self._embed, self._special.pad, left=not self.is_encoder_decoder)
+            inputs = pad_batch(batch, self.model, self._special.pad, left=not self.is_encoder_decoder)
             rows = beam_search(self.model, inputs, self._special, max_new_tokens=max_new_tokens, beams=beams)
         texts = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
         return [

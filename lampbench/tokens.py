@@ -189,8 +189,19 @@ def tokenize_targets(
     ]
 
 
+def embed_tokens(model: Any, ids: Tensor) -> Tensor:
+    """The input embeddings of token ids of any shape, [..., hidden_size], as they go into `inputs_embeds`."""
+    embed = model.get_input_embeddings()
+    # Most models that scale their embeddings do so in this module, some (Pegasus, Marian) only on the road
+    # from token ids, which soft prompts do not take.
+    scale = 1.0
+    if model.config.is_encoder_decoder and not hasattr(embed, "embed_scale"):
+        scale = getattr(model.get_encoder(), "embed_scale", 1.0)
+    return embed(ids) * scale if scale != 1.0 else embed(ids)
+
+
 def pad_batch(
-    batch: Sequence[TokenizedRequest], embed: Any, pad: int, *, left: bool, with_targets: bool = False
+    batch: Sequence[TokenizedRequest], model: Any, pad: int, *, left: bool, with_targets: bool = False
 ) -> dict[str, Tensor]:
     """What a model's forward takes for `batch`: `attention_mask`, and `input_ids` or `inputs_embeds`.
 
@@ -198,7 +209,7 @@ def pad_batch(
 
     Args:
         batch: the requests.
-        embed: the input embedding module.
+        model: the model; its input embeddings are used.
         pad: the padding token.
         left: pad on the left.
         with_targets: the target follows the prompt.
@@ -216,11 +227,11 @@ def pad_batch(
         mask[row, start : start + length] = 1
         rows += [row] * request.n_soft
         columns += range(start, start + request.n_soft)
-    device = embed.weight.device
+    device = model.get_input_embeddings().weight.device
     ids, mask = ids.to(device), mask.to(device)
     if not rows:
         return {"input_ids": ids, "attention_mask": mask}
-    embeds = embed(ids)
+    embeds = embed_tokens(model, ids)
     soft = torch.cat([request.soft.to(embeds) for request in batch if request.soft is not None])
     place = (torch.tensor(rows, device=device), torch.tensor(columns, device=device))
     return {"inputs_embeds": embeds.index_put(place, soft), "attention_mask": mask}

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from lampbench.errors import RequestError, RunError
 
+# In the order in which transformers looks for them.
 WEIGHT_FILES = (
-    "model.safetensors.index.json",
     "model.safetensors",
-    "pytorch_model.bin.index.json",
+    "model.safetensors.index.json",
     "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
 )
 
 
@@ -51,17 +52,20 @@ def verify_weights(model: Any, name: str, folder: Path | None, commit: str | Non
     head_names = _names(model, head.weight, within=head) if head is not None else []
     input_names = [n for n in _names(model, inputs.weight) if n not in head_names]
     for what, module, names in (("input embeddings", inputs, input_names), ("output head", head, head_names)):
+        if module is None:
+            continue
         key = files.find(names)
-        if key is not None and not files.equal(key, module.weight):
-            raise RunError(
-                f"LLM '{name}': the {what} in memory and in the checkpoint ({key}) differ: transformers "
-                f"{transformers.__version__} replaced them on loading; try another version of it"
-            )
-        if what == "output head" and module is not None:
-            if key is not None and module.weight is not inputs.weight:
-                model.config.tie_word_embeddings = False
-            elif key is None and files.config().get("tie_word_embeddings") is False:
+        tied = module is head and head.weight is inputs.weight
+        if key is None and tied:
+            if files.config().get("tie_word_embeddings") is False:
                 raise RequestError(f"LLM '{name}' has no output head in its weights ({', '.join(names)})")
+        elif not (files.equal(key, module.weight) if key else files.holds(module.weight)):
+            raise RunError(
+                f"LLM '{name}': the {what} in memory and in the checkpoint ({key or names[0]}) differ: "
+                f"transformers {transformers.__version__} replaced them on loading; try another version of it"
+            )
+        if module is head and not tied:
+            model.config.tie_word_embeddings = False
 
 
 def _names(model: nn.Module, weight: Tensor, within: nn.Module | None = None) -> list[str]:
@@ -119,6 +123,10 @@ class _Weights:
                 if key.endswith(f".{name}") or ("." in key and name.endswith(f".{key}")):
                     return key
         return None
+
+    def holds(self, weight: Tensor) -> bool:
+        """Whether `weight` is there under any name; transformers has renamed the head of GPT-NeoX."""
+        return any(self.equal(key, weight) for key in self._file_of)
 
     def equal(self, key: str, weight: Tensor, rows: int = 8192) -> bool:
         """Whether the tensor `key`, in the precision of `weight`, is `weight`; read `rows` rows at a time."""

@@ -16,7 +16,8 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from tiny_llms import TINY_LLMS, open_tiny, tiny_llama, tiny_qwen2, tiny_t5
+from tiny_llms import TINY_LLMS, open_tiny, tiny_llama, tiny_qwen2, tiny_t5, tiny_tokenizer
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from lampbench import checkpoint
 from lampbench.checkpoint import copy_model, folder_revision, quiet_transformers
@@ -178,6 +179,20 @@ def test_a_decoder_only_head_is_proven_too(tmp_path: Path, monkeypatch: pytest.M
         FrozenLLM.load(folder)
 
 
+def test_a_head_of_another_name_is_found_by_its_value(
+    tmp_path: Path,
+) -> None:
+    config = GPTNeoXConfig(
+        vocab_size=64, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+    )
+    model = GPTNeoXForCausalLM(config)
+    model.save_pretrained(tmp_path)  # transformers 5 writes as embed_out what it calls lm_head
+    tiny_tokenizer().save_pretrained(tmp_path)
+
+    loaded = FrozenLLM.load(tmp_path).model
+    assert torch.equal(loaded.get_output_embeddings().weight, model.get_output_embeddings().weight)
+
+
 def split_into_shards(folder: Path) -> None:
     weights = weights_of(folder)
     names = sorted(weights)
@@ -273,6 +288,20 @@ def test_a_folder_that_cannot_be_loaded_is_named_with_the_reason(folder: Path, n
         FrozenLLM.load(folder)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory: 9 GB")]
+)
+def test_a_model_that_is_too_large_is_not_called_broken(
+    original: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(*args: Any, **options: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(transformers.AutoModelForSeq2SeqLM, "from_pretrained", full)
+    with pytest.raises(RunError, match="does not fit into memory: use --dtype bf16"):
+        FrozenLLM.load(original)
 
 
 @pytest.mark.parametrize("name", ["/nowhere/at/all", "./llm", "~/no-such-folder", "a/b/c"])

@@ -25,7 +25,14 @@ from tiny_llms import (
     tiny_tokenizer,
 )
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import ByT5Tokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import (
+    ByT5Tokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PegasusConfig,
+    PegasusForConditionalGeneration,
+    PreTrainedTokenizerFast,
+)
 
 from lampbench.errors import RequestError, RunError
 from lampbench.llm import FrozenLLM, Generation, Request
@@ -70,7 +77,7 @@ def mixed_requests() -> list[Request | str]:
 def test_batches_do_not_change_the_answers(llm: FrozenLLM, beams: int) -> None:
     requests = mixed_requests()
     answers = []
-    for batch_tokens in (1, 60 * beams, 150 * beams, 100_000):
+    for batch_tokens in (1, 90 * beams, 100_000):
         llm.budget.tokens = batch_tokens
         answers.append(llm.generate(requests, beams=beams, **LIMITS))
 
@@ -104,6 +111,26 @@ def test_soft_vectors_stand_where_tokens_would(llm: FrozenLLM) -> None:
     limits = {"max_input_tokens": 40, "max_target_tokens": 40}
     losses = llm.loss([text, Request(rest, first)], ["w9 w8 w7"] * 2, reduction="none", **limits)
     assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
+
+
+def test_embeddings_scaled_outside_of_their_module_stay_scaled_beside_soft_vectors(
+    tmp_path: Path,
+) -> None:
+    shape = {"encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    config = PegasusConfig(
+        vocab_size=VOCABULARY, d_model=HIDDEN, **shape, **heads, scale_embedding=True, init_std=0.5
+    )
+    PegasusForConditionalGeneration(config).save_pretrained(tmp_path)
+    tiny_tokenizer(closes=True).save_pretrained(tmp_path)
+    llm = FrozenLLM.load(tmp_path)
+    limits: dict[str, Any] = {"max_input_tokens": 40, "max_target_tokens": 40, "reduction": "none"}
+    alone = llm.loss(["w5 w6"], ["w7"], **limits)
+    beside_soft = llm.loss(["w5 w6", Request("w5", soft(1, 1))], ["w7", "w7"], **limits)
+
+    assert beside_soft[0].item() == pytest.approx(alone.item(), rel=1e-5)
+    embeddings = llm.model.get_input_embeddings().weight
+    assert llm.embedding_norm == pytest.approx(4 * embeddings.norm(dim=1).mean().item(), rel=1e-5)
 
 
 def test_soft_vectors_change_the_answer_and_none_is_no_soft_prompt(llm: FrozenLLM) -> None:
@@ -272,10 +299,11 @@ def test_each_prompt_is_tokenised_once(llm: FrozenLLM, monkeypatch: pytest.Monke
         return tokenize(self, text, **options)
 
     monkeypatch.setattr(type(llm.tokenizer), "__call__", counting)
-    prompts = [words(seed, 3 * seed) for seed in range(20)]
+    prompts = [words(seed, 3 * seed) for seed in range(12)]
+    limits = {"max_input_tokens": 40, "max_new_tokens": 2}
     llm.budget.tokens = 500
-    llm.generate(prompts, **LIMITS)
-    list(llm.stream(prompts, **LIMITS))
+    llm.generate(prompts, **limits)
+    list(llm.stream(prompts, **limits))
 
     assert sorted(seen) == sorted(2 * prompts)
 
