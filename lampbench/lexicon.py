@@ -81,7 +81,9 @@ MOVIE_ROLES = tuple(
     "detective teacher soldier widow farmer sailor violinist doctor waitress pilot orphan lawyer painter thief baker "
     "professor nurse boxer gardener reporter".split()
 )
-MOVIE_VERBS = tuple("discovers confronts escapes follows inherits remembers protects questions chases survives".split())
+MOVIE_VERBS = tuple(
+    "discovers confronts escapes follows inherits remembers protects questions chases survives".split()
+)
 
 # Products of LaMP-3.
 PRODUCTS = _groups("""
@@ -113,7 +115,8 @@ OPINIONS = _groups("""
 # Temper: how a reviewer talks besides the verdict. Strict, neutral and lenient reviewers.
 TEMPERS = {
     -1: _phrases(
-        "I expect more from this brand; there is always room for improvement; I am hard to please; details matter to me; "
+        "I expect more from this brand; there is always room for improvement; I am hard to please; "
+        "details matter to me; "
         "for the price I want perfection; I compared it with three others; quality control should do better; "
         "I noticed every little flaw"
     ),

@@ -1,8 +1,8 @@
 """The personas of LaMP-mini: for each task, which habits a user has and how they show in what the user writes.
 
-A `Domain` makes three things: a persona, a document of that persona (a history item, in the task's own fields), and
-the question that a document poses (the document's output is then the gold). `guess` is the reference predictor: with
-the persona it gives the ceiling, without it the floor.
+A `Domain` makes three things: a persona, a document of that persona (a history item, in the task's own
+fields), and the question that a document poses (the document's output is then the gold). `guess` is the
+reference predictor: with the persona it gives the ceiling, without it the floor.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lampbench.tasks import TAGS, get_task
 
 @dataclass(frozen=True)
 class Document:
-    """What a user wrote. `fields` are the item's fields in the official schema, `latent` what the writer had in mind."""
+    """What a user wrote: the item's fields in the official schema, and what the writer had in mind."""
 
     fields: Mapping[str, str]
     latent: Mapping[str, Any] = field(default_factory=dict)
@@ -71,7 +71,7 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:] + "."
 
 
-# --- LaMP-1: an author has three fields and cites within them ------------------------------------------------------
+# --- LaMP-1: an author has three fields and cites within them
 
 
 def _paper_title(topic: str, rng: random.Random) -> str:
@@ -116,26 +116,33 @@ def _abstract(topic: str, rng: random.Random) -> str:
 class Citation(Domain):
     """LaMP-1. Persona: three fields of work, the first the most frequent.
 
-    Every paper is about one of them. The related reference is about one of the author's fields, not always the
-    paper's own; the other reference is about a field the author does not work in.
+    Every paper is about one of them. The related reference is nearly always about one of the author's fields,
+    not always the paper's own; the other reference is about a field the author does not work in.
     """
 
     task = "LaMP-1"
     weights = (0.5, 0.3, 0.2)
     same_field = 0.3  # share of questions whose related reference is in the field of the paper itself
+    astray = 0.05  # share of questions whose related reference is in no field of the author
 
     def persona(self, rng: random.Random) -> tuple[str, ...]:
         return tuple(_pick(rng, list(lexicon.FIELDS), 3))
 
     def document(self, persona: tuple[str, ...], rng: random.Random) -> Document:
         topic = rng.choices(persona, self.weights)[0]
-        return Document({"title": _paper_title(topic, rng), "abstract": _abstract(topic, rng)}, {"topic": topic})
+        return Document(
+            {"title": _paper_title(topic, rng), "abstract": _abstract(topic, rng)}, {"topic": topic}
+        )
 
     def question(self, document: Document, persona: tuple[str, ...], rng: random.Random) -> Asked:
         own = document.latent["topic"]
         others = [topic for topic in persona if topic != own]
-        related = own if rng.random() < self.same_field else rng.choice(others)
-        unrelated = rng.choice([topic for topic in lexicon.FIELDS if topic not in persona and topic != own])
+        foreign = [topic for topic in lexicon.FIELDS if topic not in persona and topic != own]
+        unrelated, elsewhere = _pick(rng, foreign, 2)
+        draw = rng.random()
+        related = own if draw < self.same_field else rng.choice(others)
+        if draw >= 1 - self.astray:
+            related = elsewhere
         topics = [related, unrelated]
         answer = rng.randrange(2)
         if answer == 1:
@@ -152,14 +159,14 @@ class Citation(Domain):
         return "[2]" if asked.latent["references"][1] in known else "[1]"
 
 
-# --- LaMP-2: a viewer has favourite tags and uses them wherever they fit ----------------------------------------------
+# --- LaMP-2: a viewer has favourite tags and uses them wherever they fit
 
 
 class MovieTag(Domain):
     """LaMP-2. Persona: four favourite tags in order of preference, out of fifteen.
 
-    A movie has two aspects, described equally. People mostly watch movies with a favourite aspect, and tag a movie
-    with the one of its aspects that they like more.
+    A movie has two aspects, described equally. People mostly watch movies with a favourite aspect, and tag a
+    movie with the one of its aspects that they like more.
     """
 
     task = "LaMP-2"
@@ -209,14 +216,14 @@ class MovieTag(Domain):
         return self._choose(asked.latent["aspects"], persona or (), fallback=0)
 
 
-# --- LaMP-3: a reviewer is strict, neutral or lenient ------------------------------------------------------------------
+# --- LaMP-3: a reviewer is strict, neutral or lenient
 
 
 class ProductRating(Domain):
     """LaMP-3. Persona: a rating bias of -1, 0 or +1 stars, and the way of talking that goes with it.
 
-    A text tells how good the product is, on five levels; the score is that level plus the reviewer's bias. Now and
-    then a text also carries a remark that gives the reviewer's temper away.
+    A text tells how good the product is, on five levels; the score is that level plus the reviewer's bias.
+    Now and then a text also carries a remark that gives the reviewer's temper away.
     """
 
     task = "LaMP-3"
@@ -256,7 +263,7 @@ class ProductRating(Domain):
         return self._score(asked.latent["level"], persona or 0)
 
 
-# --- LaMP-4, 5, 7: what is said is given, how it is said is the persona ------------------------------------------------
+# --- LaMP-4, 5, 7: what is said is given, how it is said is the persona
 
 
 @dataclass(frozen=True)
@@ -271,7 +278,12 @@ class Headline(Domain):
 
     task = "LaMP-4"
     shows = 0.75
-    orders = ("{who} {verb} {what}", "{where}: {who} {verb} {what}", "{what} in {where}: {who} {verb}", "why {who} {verb} {what}")
+    orders = (
+        "{who} {verb} {what}",
+        "{where}: {who} {verb} {what}",
+        "{what} in {where}: {who} {verb}",
+        "why {who} {verb} {what}",
+    )
 
     def persona(self, rng: random.Random) -> Style:
         return Style(
@@ -313,7 +325,8 @@ class Headline(Domain):
             "closer": persona.choices["closer"] if rng.random() < self.shows else "",
         }
         return Document(
-            {"text": f"{_sentence(lead)} {_sentence(rest)}", "title": self._title(facts, shown)}, {"facts": facts}
+            {"text": f"{_sentence(lead)} {_sentence(rest)}", "title": self._title(facts, shown)},
+            {"facts": facts},
         )
 
     @staticmethod
@@ -388,7 +401,9 @@ class PaperTitle(Domain):
         return title[0].upper() + title[1:]
 
     def question(self, document: Document, persona: Style, rng: random.Random) -> Asked:
-        return Asked(self.fill(abstract=document.fields["abstract"]), document.fields["title"], document.latent)
+        return Asked(
+            self.fill(abstract=document.fields["abstract"]), document.fields["title"], document.latent
+        )
 
     def guess(self, asked: Asked, persona: Style | None) -> str:
         unknown = {"pattern": self.patterns[2], "work": lexicon.WORK_WORDS[0]}
@@ -407,7 +422,11 @@ class Tweet(Domain):
     def persona(self, rng: random.Random) -> Style:
         choices = {neutral: rng.choice(words) for neutral, words in lexicon.SLANG.items()}
         return Style(
-            {**choices, "opener": rng.choice(lexicon.TWEET_OPENERS), "closer": rng.choice(lexicon.TWEET_CLOSERS)}
+            {
+                **choices,
+                "opener": rng.choice(lexicon.TWEET_OPENERS),
+                "closer": rng.choice(lexicon.TWEET_CLOSERS),
+            }
         )
 
     def document(self, persona: Style, rng: random.Random) -> Document:

@@ -1,13 +1,14 @@
 """LaMP-mini: six tasks of persona-driven data in the official LaMP format, made from a seed.
 
-Every user is a *persona*: a few latent habits that differ from task to task (`lampbench.personas`). Each document of
-the user, history item or question alike, shows the habits only in part: a paper is about one of the author's fields, a
-headline carries an opener or does not. So one history item never tells the whole persona, and the answer to a question
-depends on what the text says *and* on who wrote it.
+Every user is a *persona*: a few latent habits that differ from task to task (`lampbench.personas`). Each
+document of the user, history item or question alike, shows the habits only in part: a paper is about one of
+the author's fields, a headline carries an opener or does not. So one history item never tells the whole
+persona, and the answer to a question depends on what the text says *and* on who wrote it.
 
-The files are official in name and schema and are read by the same loader as the real ones. `manifest.json` beside them
-records the generator's version and knobs and, for every task and split, two reference scores: the *ceiling* (the best
-guess of somebody who knows the persona) and the *floor* (the best guess of somebody who knows only the population).
+The files are official in name and schema and are read by the same loader as the real ones. `manifest.json`
+beside them records the generator's version and knobs and, for every task and split, two reference scores: the
+*ceiling* (the best guess of somebody who knows the persona) and the *floor* (the best guess of somebody who
+knows only the population).
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ class Knobs:
 
     Attributes:
         seed: users of different seeds are different people.
-        train, dev, test: questions per split, one per user (setting `user`) or the same users in all (setting `time`).
-        history_min, history_max: bounds of the number of profile items, drawn uniformly.
-        noise: probability in [0, 1] that a document is written as a random stranger would write it.
-        drift: 0 to 1; at relative time t in [0, 1] a document follows the user's later persona with probability drift * t.
+        train, dev, test: questions per split, one per user (setting `user`) or the same users in all (setting
+        `time`). history_min, history_max: bounds of the number of profile items, drawn uniformly. noise:
+        probability in [0, 1] that a document is written as a random stranger would write it. drift: 0 to 1;
+        at relative time t in [0, 1] a document follows the user's later persona with probability drift * t.
         setting: `user` (users disjoint between splits) or `time` (the same users, later questions).
     """
 
@@ -114,8 +115,8 @@ def user_questions(
 ) -> list[Question]:
     """The questions of one user, oldest first: the profile of each is everything the user wrote before it.
 
-    A user is determined by the task, the seed and the id alone, so splits can be made in any order or in parallel.
-    `domain` replaces the task's own world, for data that are not the benchmark's.
+    A user is determined by the task, the seed and the id alone, so splits can be made in any order or in
+    parallel. `domain` replaces the task's own world, for data that are not the benchmark's.
     """
     task = get_task(task)
     domain = domain or DOMAINS[task.name]
@@ -186,11 +187,13 @@ def _reference_scores(task: Task, questions: Sequence[Question]) -> dict[str, di
     }
 
 
-def write_suite(folder: str | Path, knobs: Knobs | None = None, tasks: Sequence[str] | None = None) -> dict[str, Any]:
+def write_suite(
+    folder: str | Path, knobs: Knobs | None = None, tasks: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Write LaMP-mini to `folder` in the official layout and return its manifest.
 
-    Files: `<folder>/<setting>/LaMP_<n>/<split>_{questions,outputs}.json` and `<folder>/manifest.json`. Unlike the real
-    benchmark, `test` has outputs too. A folder that already holds this very suite is left as it is.
+    Files: `<folder>/<setting>/LaMP_<n>/<split>_{questions,outputs}.json` and `<folder>/manifest.json`. Unlike
+    the real benchmark, `test` has outputs too. A folder that already holds this very suite is left as it is.
 
     Raises:
         RequestError: unknown task, impossible knobs, or a folder that holds another suite.
@@ -209,7 +212,9 @@ def write_suite(folder: str | Path, knobs: Knobs | None = None, tasks: Sequence[
         found = json.loads(path.read_text(encoding="utf-8"))
         same = all(found.get(key) == manifest[key] for key in ("generator_version", "knobs"))
         if not same:
-            raise RequestError(f"{folder} holds LaMP-mini with other knobs: choose another folder or delete it")
+            raise RequestError(
+                f"{folder} holds LaMP-mini with other knobs: choose another folder or delete it"
+            )
         manifest = found
     for task in chosen:
         if task.name in manifest["reference_scores"]:

@@ -116,7 +116,8 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 number=1,
                 title="Personalized citation identification",
                 kind="classification",
-                template='For an author who has written the paper with the title "{title}", which reference is related? '
+                template='For an author who has written the paper with the title "{title}", '
+                "which reference is related? "
                 'Just answer with [1] or [2] without explanation. [1]: "{reference_1}" [2]: "{reference_2}"',
                 marker=None,
                 item_fields=("title", "abstract"),

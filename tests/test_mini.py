@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,10 @@ def test_the_shipped_tokenizers_are_the_ones_the_code_builds(entries: list[str])
     from transformers import AutoTokenizer
 
     for folder, for_encoder in ((LLM_FOLDER, False), (ENCODER_FOLDER, True)):
-        built, shipped = build_tokenizer(entries, for_encoder=for_encoder), AutoTokenizer.from_pretrained(folder)
+        built, shipped = (
+            build_tokenizer(entries, for_encoder=for_encoder),
+            AutoTokenizer.from_pretrained(folder),
+        )
         text = "Breaking: Thornton, sci-fi [1] and zyxomma!"
         assert built(text)["input_ids"] == shipped(text)["input_ids"]
         assert built.get_vocab() == shipped.get_vocab()
@@ -78,18 +82,23 @@ def test_every_exercise_can_be_solved_from_its_text(exercise, entries: list[str]
         assert all(word in WORDS or word in INSTRUCTION_WORDS or word in known or word == "" for word in said)
 
 
-def test_the_right_history_beats_a_strangers_on_every_task() -> None:
-    """Without this, a benchmark of retrieval on this model would be empty."""
+@pytest.fixture(scope="module")
+def embedded_llm() -> tuple[Any, Any]:
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+    model = AutoModelForSeq2SeqLM.from_pretrained(LLM_FOLDER, dtype="float32")
+    return model, AutoTokenizer.from_pretrained(LLM_FOLDER)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_right_history_beats_a_strangers(task: str, embedded_llm: tuple[Any, Any]) -> None:
+    """Without this, a benchmark of retrieval on this model would be empty."""
     from lampbench.mini.train_llm import evaluate
 
-    model = AutoModelForSeq2SeqLM.from_pretrained(LLM_FOLDER, dtype="float32")
-    tokenizer = AutoTokenizer.from_pretrained(LLM_FOLDER)
-    for task, scores in evaluate(model, tokenizer, 200).items():
-        sign = 1 if TASKS[task].metric.higher_is_better else -1
-        assert sign * (scores["own"] - scores["other"]) > 0.03, (task, scores)
-        assert sign * (scores["own"] - scores["none"]) > 0.02, (task, scores)
+    scores = evaluate(*embedded_llm, n=150, tasks=[task])[task]
+    sign = 1 if TASKS[task].metric.higher_is_better else -1
+    assert sign * (scores["own"] - scores["other"]) > 0.03
+    assert sign * (scores["own"] - scores["none"]) > 0.02
 
 
 def test_training_takes_its_steps_and_leaves_loadable_models(tmp_path: Path) -> None:
@@ -98,7 +107,17 @@ def test_training_takes_its_steps_and_leaves_loadable_models(tmp_path: Path) -> 
     from lampbench.encoder import TextEncoder
     from lampbench.mini import train_encoder, train_llm
 
-    plan = train_llm.Plan(width=16, encoder_layers=1, decoder_layers=1, heads=2, feed_forward=16, warmup_steps=2, steps=4, batch=4, warmup_batch=4)
+    plan = train_llm.Plan(
+        width=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        heads=2,
+        feed_forward=16,
+        warmup_steps=2,
+        steps=4,
+        batch=4,
+        warmup_batch=4,
+    )
     (tmp_path / "llm").mkdir()
     report = train_llm.train(plan, tmp_path / "llm", report_every=1000, held_out_questions=2)
     assert report["steps"] == 6

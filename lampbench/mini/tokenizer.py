@@ -1,7 +1,8 @@
 """The word-level tokenizer of the embedded models: every word of LaMP-mini is one token, any other text is spelled.
 
-A WordPiece vocabulary written down instead of trained: all words that the generator can produce, the digits, letters
-and punctuation, and their continuation pieces. Text is lower-cased; ROUGE and the labels do not notice.
+A WordPiece vocabulary written down instead of trained: all words that the generator can produce, the digits,
+letters and punctuation, and their continuation pieces. Text is lower-cased; ROUGE and the labels do not
+notice.
 """
 
 from __future__ import annotations
@@ -49,21 +50,30 @@ def vocabulary() -> list[str]:
 
 
 def build_tokenizer(entries: list[str], *, for_encoder: bool) -> Any:
-    """A fast tokenizer over `entries`: ends a text with `</s>` (the LLM) or wraps it as `[CLS] … [SEP]` (the encoder)."""
+    """A fast tokenizer: ends a text with `</s>` (for the LLM) or wraps it as `[CLS] … [SEP]` (for the encoder)."""
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     ids = {entry: i for i, entry in enumerate(entries)}
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token=UNK, max_input_chars_per_word=60))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents(), normalizers.Lowercase()])
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFD(), normalizers.StripAccents(), normalizers.Lowercase()]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD.pattern), behavior="removed", invert=True)
     tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=False)
     if for_encoder:
         tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"{CLS} $A {SEP}", pair=f"{CLS} $A {SEP} $B {SEP}", special_tokens=[(CLS, ids[CLS]), (SEP, ids[SEP])]
+            single=f"{CLS} $A {SEP}",
+            pair=f"{CLS} $A {SEP} $B {SEP}",
+            special_tokens=[(CLS, ids[CLS]), (SEP, ids[SEP])],
         )
         return PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer, pad_token=PAD, unk_token=UNK, cls_token=CLS, sep_token=SEP, model_max_length=128
+            tokenizer_object=tokenizer,
+            pad_token=PAD,
+            unk_token=UNK,
+            cls_token=CLS,
+            sep_token=SEP,
+            model_max_length=128,
         )
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"$A {EOS}", pair=f"$A {EOS} $B {EOS}", special_tokens=[(EOS, ids[EOS])]

@@ -1,9 +1,9 @@
 """Train the embedded text encoder: `python -m lampbench.mini.train_encoder --output FOLDER`.
 
-Two label-free objectives in the spirit of the encoders it stands in for: a random crop must find its own text among the
-other texts of the batch (akin to Contriever's training, arXiv:2112.09118), and the embedding of a text must
-tell which words the text has (the bag-of-words decoding that DupMAE adds to the pre-training behind BGE,
-arXiv:2211.08769). The texts are LaMP-mini documents and questions of users that no benchmark run sees.
+Two label-free objectives in the spirit of the encoders it stands in for: a random crop must find its own text
+among the other texts of the batch (akin to Contriever's training, arXiv:2112.09118), and the embedding of a
+text must tell which words the text has (the bag-of-words decoding that DupMAE adds to the pre-training behind
+BGE, arXiv:2211.08769). The texts are LaMP-mini documents and questions of users that no benchmark run sees.
 """
 
 from __future__ import annotations
@@ -135,7 +135,9 @@ def retrieval_accuracy(model: Any, tokenizer: Any, n: int = 300) -> float:
     model.eval()
     with torch.inference_mode():
         titles, abstracts = (
-            _pooled(model, tokenizer([it[name] for it in items], add_special_tokens=False)["input_ids"], cls, sep)
+            _pooled(
+                model, tokenizer([it[name] for it in items], add_special_tokens=False)["input_ids"], cls, sep
+            )
             for name in ("title", "abstract")
         )
     model.train()
@@ -165,7 +167,9 @@ def train(plan: Plan, folder: Path) -> dict[str, Any]:
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * min(1, step / 200) * (1 - share)
         texts = [next(stream) for _ in range(plan.batch)]
-        ids = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=MAX_TOKENS - 2)["input_ids"]
+        ids = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=MAX_TOKENS - 2)[
+            "input_ids"
+        ]
         with torch.autocast("cpu", dtype=torch.bfloat16):
             part = _pooled(model, [_crop(row, plan, rng) for row in ids], cls, sep)
             whole = _pooled(model, ids, cls, sep)
@@ -182,7 +186,9 @@ def train(plan: Plan, folder: Path) -> dict[str, Any]:
         optimizer.step()
         optimizer.zero_grad()
         if step % 100 == 0:
-            log.append({"step": step, "contrast": round(contrast.item(), 4), "words": round(bag_loss.item(), 4)})
+            log.append(
+                {"step": step, "contrast": round(contrast.item(), 4), "words": round(bag_loss.item(), 4)}
+            )
             print(json.dumps(log[-1]), flush=True)
     _save(model, tokenizer, folder)
     report = {

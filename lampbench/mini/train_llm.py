@@ -1,10 +1,10 @@
 """Train the embedded LLM: `python -m lampbench.mini.train_llm --output FOLDER`.
 
-First copying exercises (`warmup`), then the six tasks with zero to four profile items in the prompt, built by the same
-prompt builder that the benchmark uses. Among them, some texts with blanks to fill (the denoising that T5 was pre-trained
-on), from which the model learns which words go together, and some citation questions that the paper itself answers. The
-users come from a seed of their own, far from any benchmark seed; the held-out users that `evaluate` reports on come from
-yet another. Nothing here knows about any method.
+First copying exercises (`warmup`), then the six tasks with zero to four profile items in the prompt, built by
+the same prompt builder that the benchmark uses. Among them, some texts with blanks to fill (the denoising
+that T5 was pre-trained on), from which the model learns which words go together, and some citation questions
+that the paper itself answers. The users come from a seed of their own, far from any benchmark seed; the
+held-out users that `evaluate` reports on come from yet another. Nothing here knows about any method.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from lampbench import lexicon
 from lampbench.mini.tokenizer import build_tokenizer, vocabulary
 from lampbench.mini.warmup import blanks, exercise
-from lampbench.personas import Citation
+from lampbench.personas import Asked, Citation, Document
 from lampbench.prompts import item_text, personalized_prompt, query
 from lampbench.retrieval import rank_bm25
 from lampbench.synthetic import Knobs, Question, user_questions
@@ -35,13 +36,26 @@ TASK_SHARES = {"LaMP-1": 0.2, "LaMP-2": 0.18, "LaMP-3": 0.26, "LaMP-4": 0.13, "L
 # Number of profile items in a training prompt, drawn with these weights.
 ITEM_WEIGHTS = {0: 0.25, 1: 0.15, 2: 0.2, 3: 0.1, 4: 0.3}
 BLANKS_SHARE = 0.15
-EASY_CITATION_SHARE = 0.4
+EASY_CITATION_SHARE = 0.5
+# Of the examples, how many belong to the tasks that a run focuses on.
+FOCUS_SHARE = 0.7
 
 
 class EasyCitation(Citation):
-    """The related reference is always in the field of the paper itself."""
+    """The related reference is always in the field of the paper itself, and often shares words with its title."""
 
     same_field = 1.0
+    astray = 0.0
+
+    def question(self, document: Document, persona: tuple[str, ...], rng: random.Random) -> Asked:
+        wanted = rng.choice((0, 2))
+        for _ in range(40):
+            asked = super().question(document, persona, rng)
+            related = asked.input.split(f"{asked.output}: ")[1].split("]: ")[0]
+            shared = set(lexicon.FIELDS[asked.latent["own"]]) & set(related.lower().replace('"', " ").split())
+            if len(shared & set(document.fields["title"].lower().replace(":", " ").split())) >= wanted:
+                break
+        return asked
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,14 @@ class Plan:
     learning_rate: float = 8e-4
     minutes: float = 60.0
     seed: int = 1
+    focus: tuple[str, ...] = ()
+
+    def shares(self) -> dict[str, float]:
+        """How much of the training is which task's."""
+        if not self.focus:
+            return TASK_SHARES
+        inside, outside = FOCUS_SHARE / len(self.focus), (1 - FOCUS_SHARE) / (len(TASKS) - len(self.focus))
+        return {name: inside if name in self.focus else outside for name in TASKS}
 
 
 def _items(question: Question, k: int, rng: random.Random) -> list[dict[str, str]]:
@@ -78,8 +100,10 @@ def _task_number(question: Question) -> str:
     return question.user_id.split("-")[0]
 
 
-def _task_pair(tokenizer: Any, number: int, rng: random.Random) -> tuple[str, str]:
-    name = rng.choices(list(TASK_SHARES), list(TASK_SHARES.values()))[0]
+def _task_pair(
+    tokenizer: Any, number: int, rng: random.Random, shares: Mapping[str, float] = TASK_SHARES
+) -> tuple[str, str]:
+    name = rng.choices(list(shares), list(shares.values()))[0]
     task = TASKS[name]
     knobs = Knobs(seed=TRAINING_SEED, history_min=6, history_max=16)
     easy = EasyCitation() if name == "LaMP-1" and rng.random() < EASY_CITATION_SHARE else None
@@ -88,7 +112,11 @@ def _task_pair(tokenizer: Any, number: int, rng: random.Random) -> tuple[str, st
         return blanks(item_text(task, question.profile[0]), rng)
     k = rng.choices(list(ITEM_WEIGHTS), list(ITEM_WEIGHTS.values()))[0]
     items = _items(question, k, rng)
-    prompt = personalized_prompt(task, question.input, items, tokenizer, MAX_INPUT_TOKENS) if items else question.input
+    prompt = (
+        personalized_prompt(task, question.input, items, tokenizer, MAX_INPUT_TOKENS)
+        if items
+        else question.input
+    )
     return prompt, question.output
 
 
@@ -104,7 +132,9 @@ def _batches(tokenizer: Any, words: Sequence[str], plan: Plan) -> Iterator[tuple
         pairs = []
         for _ in range(size * pool):
             number += 1
-            pairs.append(exercise(words, rng) if warmup else _task_pair(tokenizer, number, rng))
+            pairs.append(
+                exercise(words, rng) if warmup else _task_pair(tokenizer, number, rng, plan.shares())
+            )
         inputs = tokenizer([p[0] for p in pairs], truncation=True, max_length=MAX_INPUT_TOKENS)["input_ids"]
         labels = tokenizer([p[1] for p in pairs])["input_ids"]
         order = sorted(range(len(pairs)), key=lambda i: len(inputs[i]))
@@ -134,12 +164,16 @@ def held_out(
             ranking = rank_bm25(query(task, question.input), [item_text(task, item) for item in profile])
             items = [profile[j] for j in ranking[:k]]
         prompts.append(
-            personalized_prompt(task, question.input, items, tokenizer, MAX_INPUT_TOKENS) if items else question.input
+            personalized_prompt(task, question.input, items, tokenizer, MAX_INPUT_TOKENS)
+            if items
+            else question.input
         )
     return prompts, {question.id: question.output for question in questions}
 
 
-def evaluate(model: Any, tokenizer: Any, n: int, tasks: Sequence[str] = tuple(TASKS)) -> dict[str, dict[str, float]]:
+def evaluate(
+    model: Any, tokenizer: Any, n: int, tasks: Sequence[str] = tuple(TASKS)
+) -> dict[str, dict[str, float]]:
     """Main metric per task and condition on held-out users, decoded greedily."""
     import torch
 
@@ -207,7 +241,11 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def train(
-    plan: Plan, folder: Path, report_every: int = 1000, held_out_questions: int = 500, start_from: Path | None = None
+    plan: Plan,
+    folder: Path,
+    report_every: int = 1000,
+    held_out_questions: int = 500,
+    start_from: Path | None = None,
 ) -> dict[str, Any]:
     """Train, save to `folder`, and return what happened (losses, held-out scores, minutes).
 
@@ -225,7 +263,9 @@ def train(
         model = type(model).from_pretrained(start_from, dtype=torch.float32)
     size = sum(p.numel() for p in model.parameters())
     print(f"{len(entries)} tokens, {size / 1e6:.2f} M parameters", flush=True)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=plan.learning_rate, weight_decay=0.01, betas=(0.9, 0.98)
+    )
     total = plan.warmup_steps + plan.steps
     start, log, running = time.time(), [], []
     model.train()
@@ -245,10 +285,17 @@ def train(
         optimizer.zero_grad()
         running.append(loss.item())
         if step % 100 == 0:
-            print(f"step {step} share {share:.3f} warmup {warmup} loss {sum(running) / len(running):.4f}", flush=True)
+            print(
+                f"step {step} share {share:.3f} warmup {warmup} loss {sum(running) / len(running):.4f}",
+                flush=True,
+            )
             running = []
         if step % report_every == 0 and not warmup:
-            entry = {"step": step, "minutes": (time.time() - start) / 60, "scores": evaluate(model, tokenizer, 64)}
+            entry = {
+                "step": step,
+                "minutes": (time.time() - start) / 60,
+                "scores": evaluate(model, tokenizer, 64),
+            }
             log.append(entry)
             print(json.dumps(entry), flush=True)
             _save(model, tokenizer, folder)
@@ -273,11 +320,19 @@ def main(
     warmup_steps: Annotated[int, typer.Option(help="Steps on the copying exercises.")] = 2500,
     seed: Annotated[int, typer.Option(help="Seed of weights and data order.")] = 1,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 8e-4,
+    focus: Annotated[str, typer.Option(help="Tasks, with commas, that get most of the training.")] = "",
     start_from: Annotated[Path | None, typer.Option(help="Train the model in this folder further.")] = None,
 ) -> None:
     """Train the embedded LLM."""
     output.mkdir(parents=True, exist_ok=True)
-    plan = Plan(minutes=minutes, steps=steps, warmup_steps=warmup_steps, seed=seed, learning_rate=learning_rate)
+    plan = Plan(
+        minutes=minutes,
+        steps=steps,
+        warmup_steps=warmup_steps,
+        seed=seed,
+        learning_rate=learning_rate,
+        focus=tuple(name for name in focus.split(",") if name),
+    )
     report = train(plan, output, start_from=start_from)
     print(json.dumps(report["held_out"], indent=1))
 

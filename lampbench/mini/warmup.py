@@ -1,7 +1,8 @@
 """Short exercises in copying, which the embedded LLM learns before it meets a task.
 
-A transformer of this size that starts with the tasks never discovers that the answer can be taken from its prompt; a
-few minutes of copying words, finding the word after a word and filling patterns teach it the mechanism.
+A transformer of this size that starts with the tasks never discovers that the answer can be taken from its
+prompt; a few minutes of copying words, finding the word after a word and filling patterns teach it the
+mechanism.
 """
 
 from __future__ import annotations
