@@ -75,7 +75,7 @@ class _BeamCache(EncoderDecoderCache):
     """
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
-        self.self_attention_cache.reorder_cache(beam_idx)
+        self.self_attention_cache.reorder_cache(beam_idx)  # type: ignore[arg-type]
 
 
 class _Overflow(LogitsProcessor):

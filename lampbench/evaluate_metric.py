@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import datasets  # type: ignore[import-untyped]
+import datasets
 import evaluate
 
 from lampbench.errors import unknown

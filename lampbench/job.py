@@ -157,7 +157,7 @@ def _predict(
     # Long inputs first: neighbours are of similar length, and what does not fit into memory fails at once.
     todo = sorted((e for e in asked if e.id not in done), key=lambda e: -len(e.input))
     bench = fitted.bench
-    kind = getattr(job.config, "profile", "own")
+    kind: Any = getattr(job.config, "profile", "own")
     viewed = view(kind, job.task, todo, questions.whole.without_outputs(), bench.rng)
     bench.shared.items = viewed.items
     users = {e.id: e.user_id for e in todo}

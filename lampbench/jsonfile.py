@@ -114,7 +114,7 @@ def read_as(kind: type[T], value: Any, where: str = "") -> T:
     """
     if not isinstance(value, dict):
         raise WrongShape(f"{where or 'the file'} is {_kind(value)}, not an object")
-    hints = _hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]
     fields = {f.name: f for f in dataclasses.fields(kind) if f.metadata.get("lampbench.json", True)}  # type: ignore[arg-type]
     for name in value:
         if name not in fields:

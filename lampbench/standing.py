@@ -123,7 +123,7 @@ def _usual(records: list[Record], standing: Standing, facts: Callable[[Record], 
     """The records that agree with most; the others go to standing.odd."""
     if not records:
         return []
-    votes = Counter(tuple(facts(record).items()) for record in records)
+    votes: Counter[tuple[tuple[str, str], ...]] = Counter(tuple(facts(r).items()) for r in records)
     usual = dict(min(votes, key=lambda items: (-votes[items], items)))
     kept = []
     for record in records:

@@ -24,12 +24,12 @@ def write_tiny_llm(folder: Path, texts: Iterable[str], seed: int = 0) -> Path:
         d_ff=64,
         num_layers=2,
         num_heads=4,
-        decoder_start_token_id=tokenizer.pad_token_id,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         # With the usual 1, every prompt gets the same answer.
         initializer_factor=3.0,
     )
+    config.decoder_start_token_id = tokenizer.pad_token_id
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = T5ForConditionalGeneration(config)

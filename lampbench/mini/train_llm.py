@@ -225,8 +225,8 @@ def build_model(plan: Plan, vocabulary_size: int) -> Any:
         dropout_rate=0.0,  # every training example is new: there is nothing to overfit
         pad_token_id=0,
         eos_token_id=1,
-        decoder_start_token_id=0,
     )
+    config.decoder_start_token_id = 0
     return T5ForConditionalGeneration(config)
 
 
