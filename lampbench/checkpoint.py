@@ -77,14 +77,14 @@ def load_checkpoint(
     with quiet_transformers():
         config = _read(name, folder, offline, "configuration", transformers.AutoConfig, source, common)
         tokenizer = _read(name, folder, offline, "tokenizer", transformers.AutoTokenizer, source, common)
-        kind = transformers.AutoModelForSeq2SeqLM
+        kind: Any = transformers.AutoModelForSeq2SeqLM
         if not config.is_encoder_decoder:
             kind = transformers.AutoModelForCausalLM
         # Weights of another shape are reported below: with the names that transformers only prints.
         options = {"config": config, "dtype": dtype, "output_loading_info": True, **place, **common}
         options["ignore_mismatched_sizes"] = True
         model, info = _read(name, folder, offline, "weights", kind, source, options)
-    _check_complete(name, info)
+    _check_complete(name, model, info)
     if any(p.is_meta for p in model.parameters()):
         raise RequestError(f"LLM '{name}' does not fit into the GPUs of this machine together")
     if not place:
@@ -125,9 +125,13 @@ def _read(
         raise RequestError(_why(name, folder, offline, what, error)) from error
 
 
-def _check_complete(name: str, info: dict[str, Any]) -> None:
+def _check_complete(name: str, model: Any, info: dict[str, Any]) -> None:
     """transformers fills weights that are absent, or of another shape, with random numbers."""
-    missing = sorted(info["missing_keys"])
+    absent = set(info["missing_keys"])
+    # A matrix that several modules share is stored under one of its names, and buffers are computed.
+    loaded = {id(p) for n, p in model.named_parameters(remove_duplicate=False) if n not in absent}
+    parameters = model.named_parameters(remove_duplicate=False)
+    missing = sorted(n for n, p in parameters if n in absent and id(p) not in loaded)
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise RequestError(
