@@ -124,7 +124,7 @@ def _usual(records: list[Record], standing: Standing, facts: Callable[[Record], 
     if not records:
         return []
     votes: Counter[tuple[tuple[str, str], ...]] = Counter(tuple(facts(r).items()) for r in records)
-    usual = dict(min(votes, key=lambda items: (-votes[items], items)))
+    usual = dict(min(votes.items(), key=lambda vote: (-vote[1], vote[0]))[0])
     kept = []
     for record in records:
         own = facts(record)
