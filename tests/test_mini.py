@@ -119,7 +119,7 @@ def test_training_takes_its_steps_and_leaves_loadable_models(tmp_path: Path) -> 
         warmup_batch=4,
     )
     (tmp_path / "llm").mkdir()
-    report = train_llm.train(plan, tmp_path / "llm", report_every=1000, held_out_questions=2)
+    report = train_llm.train(plan, tmp_path / "llm", held_out_questions=2)
     assert report["steps"] == 6
     assert set(report["held_out"]) == set(TASKS)
     assert AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "llm").num_parameters() == report["parameters"]

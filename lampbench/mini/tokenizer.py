@@ -18,7 +18,7 @@ PAD, EOS, UNK, CLS, SEP = "<pad>", "</s>", "<unk>", "[CLS]", "[SEP]"
 # `[1]` and `sci-fi` stay whole; a quotation mark or a comma is a token of its own.
 _WORD = re.compile(r"\[\d\]|[a-z0-9]+(?:-[a-z0-9]+)*|[^\sa-z0-9]")
 # Users that exist only to collect words from: enough for every word of the lexicon to come up.
-_VOCABULARY_SEED, _VOCABULARY_USERS = 424_242, 3000
+_VOCABULARY_SEED, _VOCABULARY_USERS = 424_242, 1200
 
 
 def words(text: str) -> list[str]:
