@@ -271,6 +271,18 @@ def test_every_end_token_of_a_checkpoint_ends_an_answer(folders: dict[str, Path]
         assert new.text.split() == kept
 
 
+def test_the_tokenizers_end_token_ends_an_answer_too(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "llm"
+    shutil.copytree(folders["llama"], folder)
+    for name in ("config.json", "generation_config.json"):
+        content = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(content | {"eos_token_id": 0}))  # a token never generated
+    prompts = [words(seed, 6) for seed in range(12)]
+    answers = FrozenLLM.load(folder).generate(prompts, **LIMITS)
+
+    assert any(answer.generated_tokens < 12 for answer in answers)
+
+
 def test_the_stream_is_lazy_and_in_order(llm: FrozenLLM) -> None:
     requests = mixed_requests()
     expected = llm.generate(requests, **LIMITS)
