@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from lampbench.vectors import ItemVectors
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class HistoryBatch:
 
 
 def gather(
-    matrix: np.ndarray, histories: Sequence[np.ndarray], device: torch.device | str = "cpu"
+    matrix: np.ndarray | ItemVectors, histories: Sequence[np.ndarray], device: torch.device | str = "cpu"
 ) -> HistoryBatch:
     """The items of `histories`, read from a (memory-mapped) matrix of item vectors.
 

@@ -110,8 +110,9 @@ def steps_for(n_examples: int, epochs: float, step_size: int) -> int:
 
 def precision_for(dtype: torch.dtype) -> Literal["no", "bf16", "fp16"]:
     """The `mixed_precision` that goes with an LLM of that dtype."""
-    reduced: dict[torch.dtype, Literal["bf16", "fp16"]] = {torch.bfloat16: "bf16", torch.float16: "fp16"}
-    return reduced.get(dtype, "no")
+    if dtype == torch.bfloat16:
+        return "bf16"
+    return "fp16" if dtype == torch.float16 else "no"
 
 
 def train(

@@ -34,6 +34,7 @@ from lampbench.training import TrainReport, TrainSettings, precision_for, steps_
 
 if TYPE_CHECKING:
     from lampbench.data import Example, Split
+    from lampbench.vectors import ItemVectors
 
 BGE_PREFIX = "Represent this sentence for searching relevant passages:"
 
@@ -203,7 +204,9 @@ class Method(lampbench.method.Method):
 
     def fit(self, bench: Bench, train: Split) -> TrainReport:
         c, module = self.config, self._module
-        train, held_out = bench.hold_out(train, c.hold_out) if c.hold_out else (train, [])
+        held_out: Sequence[Example] = ()
+        if c.hold_out:
+            train, held_out = bench.hold_out(train, c.hold_out)
         matrix = self._item_vectors(bench)
         questions = [self.question(bench, example) for example in train]
         for question in questions[:]:
@@ -262,7 +265,7 @@ class Method(lampbench.method.Method):
         """One float32 vector per item that counts."""
         return min(len(example.item_rows), self.config.max_history) * bench.encoder.dim * 4
 
-    def soft_vectors(self, matrix: np.ndarray, batch: Sequence[Question]) -> Tensor:
+    def soft_vectors(self, matrix: np.ndarray | ItemVectors, batch: Sequence[Question]) -> Tensor:
         """The soft vectors of questions, [n, n_soft, llm_dim]; `matrix` holds the vectors of all items."""
         modules = dict(self._module.named_children())
         plug, encoder = modules["plug"], modules.get("encoder")
@@ -290,7 +293,7 @@ class Method(lampbench.method.Method):
         assert self.module is not None  # built before anything is asked of a method
         return self.module
 
-    def _item_vectors(self, bench: Bench) -> np.ndarray:
+    def _item_vectors(self, bench: Bench) -> np.ndarray | ItemVectors:
         fields = self.config.history_fields
         return bench.item_embeddings(
             bench.encoder, f"history-{fields}", lambda item: history_text(bench.task, item, fields)
