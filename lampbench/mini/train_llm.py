@@ -36,6 +36,8 @@ TASK_SHARES = {"LaMP-1": 0.2, "LaMP-2": 0.18, "LaMP-3": 0.26, "LaMP-4": 0.13, "L
 # Number of profile items in a training prompt, drawn with these weights.
 ITEM_WEIGHTS = {0: 0.25, 1: 0.15, 2: 0.2, 3: 0.1, 4: 0.3}
 BLANKS_SHARE = 0.15
+# Copying exercises go on among the tasks: what is not used is forgotten.
+EXERCISE_SHARE = 0.1
 EASY_CITATION_SHARE = 0.5
 # Of the examples, how many belong to the tasks that a run focuses on.
 FOCUS_SHARE = 0.7
@@ -132,8 +134,9 @@ def _batches(tokenizer: Any, words: Sequence[str], plan: Plan) -> Iterator[tuple
         pairs = []
         for _ in range(size * pool):
             number += 1
+            copying = warmup or rng.random() < EXERCISE_SHARE
             pairs.append(
-                exercise(words, rng) if warmup else _task_pair(tokenizer, number, rng, plan.shares())
+                exercise(words, rng) if copying else _task_pair(tokenizer, number, rng, plan.shares())
             )
         inputs = tokenizer([p[0] for p in pairs], truncation=True, max_length=MAX_INPUT_TOKENS)["input_ids"]
         labels = tokenizer([p[1] for p in pairs])["input_ids"]

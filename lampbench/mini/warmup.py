@@ -66,12 +66,22 @@ def _member(words: Sequence[str], rng: random.Random) -> tuple[str, str]:
     return f'which list has a word of "{first}" [1]: "{second}" [2]: "{third}"', f"[{answer + 1}]"
 
 
+def _shared(words: Sequence[str], rng: random.Random) -> tuple[str, str]:
+    """The one word that two lists have in common: what `_member` needs, with the word itself as the answer."""
+    first, second = rng.sample(words, rng.randint(3, 6)), rng.sample(words, rng.randint(3, 6))
+    common = rng.choice(first)
+    second = [word for word in second if word not in first] or [common]
+    second[rng.randrange(len(second))] = common
+    return f'same word of "{" ".join(first)}" and "{" ".join(second)}"', common
+
+
 EXERCISES: tuple[Callable[[Sequence[str], random.Random], tuple[str, str]], ...] = (
     _repeat,
     _after,
     _ends,
     _fill,
     _same_pattern,
+    _shared,
     _member,
 )
 
