@@ -200,14 +200,16 @@ class TextEncoder:
         return module
 
 
-# ---------------------------------------------------------------------------------------------------------- l
+# --- loading
 
 
 def _load_sentence_transformer(name: str, offline: bool) -> EncoderModule:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Normalize, Pooling
 
-    model = SentenceTransformer(name, device="cpu", local_files_only=offline)
+    model = SentenceTransformer(
+        name, device="cpu", local_files_only=offline, model_kwargs={"dtype": torch.float32}
+    )
     modules = list(model)
     if len(modules) < 2 or not hasattr(modules[0], "auto_model") or not isinstance(modules[1], Pooling):
         raise RequestError(

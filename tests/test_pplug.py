@@ -28,6 +28,7 @@ from lampbench.llm import FrozenLLM, Request
 from lampbench.progress import Progress
 from lampbench.softprompt import fresh_norm, soft_prompt_loss
 from lampbench.tasks import get_task
+from lampbench.training import TrainSettings
 
 # Against the released program
 
@@ -319,6 +320,78 @@ def test_the_released_input_loses_a_token_and_spells_unknown_ones(shared: Path) 
     long = HEADLINE.format(text="word " * 300)
     cut = as_question(long, redecode_input=True, tokenizer=tokenizer).prompt
     assert tokenizer(cut)["input_ids"] == [*tokenizer(long)["input_ids"][:255], tokenizer.eos_token_id]
+
+
+# Training
+
+
+class TrainingBench(SimpleNamespace):
+    """Stands in for a bench: keeps what `fit` asks of it, and runs the loss once in training and once on dev."""
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__(task=get_task("LaMP-4"), settings=RunSettings(), seed=3)
+        self.encoder = SimpleNamespace(id="mini")
+        self.llm = SimpleNamespace(dtype=dtype, loss=self._loss)
+        self.dropout: list[bool] = []
+
+    def item_embeddings(self, *_: object) -> np.ndarray:
+        return np.eye(8, 2, dtype=np.float32)
+
+    def hold_out(self, train: list[Any], n: int) -> tuple[list[Any], list[Any]]:
+        return train[n:], train[:n]
+
+    def _loss(self, requests: list[Request], targets: list[str], *, dropout: bool, **_: object) -> Tensor:
+        self.dropout.append(dropout)
+        return torch.zeros(())
+
+    def train(
+        self, module: nn.Module, examples: Any, loss: Any, settings: TrainSettings, **more: Any
+    ) -> None:
+        self.examples, self.settings_of_training, self.dev = examples, settings, more["dev"]
+        for mode in (True, False):
+            module.train(mode)
+            loss(examples[:2])
+
+
+def fitted(bench: TrainingBench, sizes: tuple[int, ...] = (1, 2, 3, 8), **options: Any) -> TrainingBench:
+    """The bench after `fit` on questions with histories of these sizes."""
+    method = Method(Config(attention=False, **options))
+    method.module = nn.ModuleDict({"plug": plug(attention=False)})
+    text = HEADLINE.format(text="Rain.")
+    train: Any = [SimpleNamespace(input=text, item_rows=np.arange(n), output="gold") for n in sizes]
+    method.fit(bench, train)  # type: ignore[arg-type]
+    return bench
+
+
+def test_questions_with_more_than_two_items_get_ten_thinned_copies() -> None:
+    bench = fitted(TrainingBench())
+    assert [len(q.rows) for q in bench.examples if not q.thinned] == [1, 2, 3, 8]
+    assert [len(q.rows) for q in bench.examples if q.thinned] == [3] * 10 + [8] * 10
+
+
+def test_the_training_is_as_long_as_its_epochs_or_as_told() -> None:
+    sizes = (8,) * 64
+    assert fitted(TrainingBench(), sizes).settings_of_training.steps == 22  # 2 epochs of 64 * 11 by 64
+    assert fitted(TrainingBench(), sizes, max_steps=5).settings_of_training.steps == 5
+    assert fitted(TrainingBench(), sizes, copies=0, epochs=1).settings_of_training.steps == 1
+
+
+def test_the_last_weights_are_kept_unless_questions_are_held_out() -> None:
+    bench = fitted(TrainingBench())
+    assert (bench.settings_of_training.select, bench.dev) == ("last", [])
+    bench = fitted(TrainingBench(), hold_out=1)
+    assert (bench.settings_of_training.select, len(bench.dev)) == ("best", 1)
+    assert bench.settings_of_training.eval_every >= 1
+
+
+def test_the_llms_dropout_is_on_in_training_only_and_only_if_wanted() -> None:
+    assert fitted(TrainingBench()).dropout == [True, False]
+    assert fitted(TrainingBench(), llm_dropout=False).dropout == [False, False]
+
+
+def test_precision_follows_the_llm() -> None:
+    assert fitted(TrainingBench()).settings_of_training.mixed_precision == "no"
+    assert fitted(TrainingBench(torch.bfloat16)).settings_of_training.mixed_precision == "bf16"
 
 
 # A persona that only the history tells
