@@ -125,22 +125,13 @@ def p_value(a: SeedRuns, b: SeedRuns, metric: str, n: int = stats.RESAMPLES) -> 
     A table makes hundreds of tests and shows none of their intervals.
     """
     metrics.check_ids(b.logs[0], a.logs[0], f"the questions of {b.label}", f"those of {a.label}")
-    rows_a, rows_b = a.mean_rows(metric, a.ids), b.mean_rows(metric, a.ids)
-    n_examples, statistic = len(rows_a), metrics.statistic(metric)
-    sum_a, sum_b = rows_a.sum(axis=0), rows_b.sum(axis=0)
-    value_a, value_b = float(statistic(sum_a / n_examples)), float(statistic(sum_b / n_examples))
-    # Per user, if users repeat, the change when its predictions are exchanged; the last column is a count.
-    change = stats._by_group(rows_b - rows_a, a.users)[:, :-1]
-    change = change[np.any(change != 0.0, axis=1)]
-    exact = len(change) < 60 and 2 ** len(change) <= n
-    threshold = abs(value_a - value_b) - 1e-11 * max(1.0, abs(value_a), abs(value_b))
-    extreme = total = 0
-    for swaps in stats._all_swaps(len(change)) if exact else stats._drawn_swaps(len(change), n, seed=0):
-        shift = swaps @ change
-        drawn = statistic((sum_a + shift) / n_examples) - statistic((sum_b - shift) / n_examples)
-        extreme += int(np.count_nonzero(np.abs(drawn) >= threshold))
-        total += len(swaps)
-    return extreme / total if exact else (extreme + 1) / (total + 1)
+    return stats.randomization_p(
+        a.mean_rows(metric, a.ids),
+        b.mean_rows(metric, a.ids),
+        metrics.statistic(metric),
+        groups=a.users,
+        n=n,
+    )
 
 
 def read_log(record: Record) -> tuple[dict[str, Line], str | None]:
