@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from lampbench.frame import predictions_frame, results_frame
     from lampbench.record import load_records
     from lampbench.registry import list_methods
     from lampbench.runner import run
 
-__all__ = ["__version__", "list_methods", "load_records", "run"]
+__all__ = ["__version__", "list_methods", "load_records", "predictions_frame", "results_frame", "run"]
 
 # Imported on first use: `import lampbench` costs nothing, and `lampbench --help` never loads torch.
-_LAZY = {"list_methods": "lampbench.registry", "load_records": "lampbench.record", "run": "lampbench.runner"}
+_LAZY = {
+    "list_methods": "lampbench.registry",
+    "load_records": "lampbench.record",
+    "predictions_frame": "lampbench.frame",
+    "results_frame": "lampbench.frame",
+    "run": "lampbench.runner",
+}
 
 
 def __getattr__(name: str) -> Any:
