@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,10 +74,10 @@ def test_every_exercise_can_be_solved_from_its_text(exercise, entries: list[str]
     rng = random.Random(5)
     known = set(entries)
     for _ in range(50):
-        question, answer = exercise(WORDS, rng)
-        for word in answer.split():
-            assert word in question
-        said = [word.strip('",:') for word in question.split()]
+        example = exercise(WORDS, rng)
+        for word in example.answer.split():
+            assert word in example.prompt
+        said = [word.strip('",:') for word in example.prompt.split()]
         assert all(word in WORDS or word in INSTRUCTION_WORDS or word in known or word == "" for word in said)
 
 
@@ -90,12 +89,7 @@ def embedded_llm() -> tuple[Any, Any]:
     return model, AutoTokenizer.from_pretrained(LLM_FOLDER)
 
 
-NOT_YET = pytest.mark.xfail(reason="the embedded LLM has not learned to use a profile here yet", strict=False)
-
-
-@pytest.mark.parametrize(
-    "task", [pytest.param(name, marks=NOT_YET if name in ("LaMP-1", "LaMP-2") else ()) for name in TASKS]
-)
+@pytest.mark.parametrize("task", list(TASKS))
 def test_the_right_history_beats_a_strangers(task: str, embedded_llm: tuple[Any, Any]) -> None:
     """Without this, a benchmark of retrieval on this model would be empty."""
     from lampbench.mini.train_llm import evaluate
@@ -104,33 +98,3 @@ def test_the_right_history_beats_a_strangers(task: str, embedded_llm: tuple[Any,
     sign = 1 if TASKS[task].metric.higher_is_better else -1
     assert sign * (scores["own"] - scores["other"]) > 0.03
     assert sign * (scores["own"] - scores["none"]) > 0.02
-
-
-def test_training_takes_its_steps_and_leaves_loadable_models(tmp_path: Path) -> None:
-    from transformers import AutoModelForSeq2SeqLM
-
-    from lampbench.encoder import TextEncoder
-    from lampbench.mini import train_encoder, train_llm
-
-    plan = train_llm.Plan(
-        width=16,
-        encoder_layers=1,
-        decoder_layers=1,
-        heads=2,
-        feed_forward=16,
-        warmup_steps=2,
-        steps=4,
-        batch=4,
-        warmup_batch=4,
-    )
-    (tmp_path / "llm").mkdir()
-    report = train_llm.train(plan, tmp_path / "llm", held_out_questions=2)
-    assert report["steps"] == 6
-    assert set(report["held_out"]) == set(TASKS)
-    assert AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "llm").num_parameters() == report["parameters"]
-
-    small = train_encoder.Plan(width=16, layers=1, heads=2, feed_forward=16, steps=3, batch=4)
-    (tmp_path / "encoder").mkdir()
-    train_encoder.train(small, tmp_path / "encoder")
-    encoder = TextEncoder.load(str(tmp_path / "encoder"), device="cpu")
-    assert (encoder.dim, encoder.pooling) == (16, "mean")

@@ -1,10 +1,11 @@
 """Train the embedded LLM: `python -m lampbench.mini.train_llm --output FOLDER`.
 
-First copying exercises (`warmup`), then the six tasks with zero to four profile items in the prompt, built by
-the same prompt builder that the benchmark uses. Among them, some texts with blanks to fill (the denoising
-that T5 was pre-trained on), from which the model learns which words go together, and some citation questions
-that the paper itself answers. The users come from a seed of their own, far from any benchmark seed; the
-held-out users that `evaluate` reports on come from yet another. Nothing here knows about any method.
+It starts with the mechanisms of `circuits`, then does exercises in copying and comparing (`warmup`), then the
+six tasks with zero to four profile items in the prompt, built by the same prompt builder that the benchmark
+uses; its encoder gets `hints` all the while. Among the tasks, some texts with blanks to fill (the denoising
+that T5 was pre-trained on) and some citation questions that the paper itself answers. The users come from a
+seed of their own, far from any benchmark seed; the held-out users that `evaluate` reports on come from yet
+another. Nothing here knows about any method.
 """
 
 from __future__ import annotations
@@ -12,22 +13,27 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lampbench import lexicon
-from lampbench.mini.tokenizer import build_tokenizer, vocabulary
-from lampbench.mini.warmup import blanks, exercise
+from lampbench.mini.circuits import plant, word_vectors
+from lampbench.mini.tokenizer import build_tokenizer, vocabulary, words
+from lampbench.mini.warmup import Example, blanks, exercise
 from lampbench.personas import Asked, Citation, Document
 from lampbench.prompts import item_text, personalized_prompt, query
 from lampbench.retrieval import rank_bm25
 from lampbench.synthetic import Knobs, Question, user_questions
 from lampbench.tasks import TASKS
+
+if TYPE_CHECKING:
+    from lampbench.mini.hints import Speaking
 
 TRAINING_SEED, HELD_OUT_SEED = 770_001, 880_001
 MAX_INPUT_TOKENS = 160
@@ -35,12 +41,14 @@ MAX_INPUT_TOKENS = 160
 TASK_SHARES = {"LaMP-1": 0.2, "LaMP-2": 0.18, "LaMP-3": 0.26, "LaMP-4": 0.13, "LaMP-5": 0.11, "LaMP-7": 0.12}
 # Number of profile items in a training prompt, drawn with these weights.
 ITEM_WEIGHTS = {0: 0.25, 1: 0.15, 2: 0.2, 3: 0.1, 4: 0.3}
-BLANKS_SHARE = 0.15
-# Copying exercises go on among the tasks: what is not used is forgotten.
+BLANKS_SHARE = 0.05
+# Exercises go on among the tasks: what is not used is forgotten.
 EXERCISE_SHARE = 0.1
-EASY_CITATION_SHARE = 0.5
-# Of the examples, how many belong to the tasks that a run focuses on.
-FOCUS_SHARE = 0.7
+EASY_CITATION_SHARE = 0.4
+# Of the warm-up's examples, how many are citation questions that the paper itself answers.
+WARMUP_CITATION_SHARE = 0.1
+# How many users per task the word vectors are counted on.
+COUNTED_USERS = 1000
 
 
 class EasyCitation(Citation):
@@ -62,28 +70,28 @@ class EasyCitation(Citation):
 
 @dataclass(frozen=True)
 class Plan:
-    """How the model is shaped and trained. A run ends after `warmup_steps + steps` or `minutes`, whichever is first."""
+    """How the model is shaped and trained. A run ends after `warmup_steps + steps` or `minutes`, whichever is first.
+
+    Attributes:
+        learning_rate: peak rate of the matrices (Muon, its updates scaled to those of AdamW).
+        embedding_rate: of the embeddings, whose entries are of order one.
+        other_rate: of norms, position biases and the maps of the hints (AdamW, as the embeddings).
+    """
 
     width: int = 192
     encoder_layers: int = 4
     decoder_layers: int = 3
     heads: int = 6
     feed_forward: int = 512
-    warmup_steps: int = 2500
+    warmup_steps: int = 600
     warmup_batch: int = 96
     steps: int = 8000
     batch: int = 48
-    learning_rate: float = 8e-4
-    minutes: float = 60.0
+    learning_rate: float = 2e-3
+    embedding_rate: float = 8e-3
+    other_rate: float = 3e-3
+    minutes: float = 40.0
     seed: int = 1
-    focus: tuple[str, ...] = ()
-
-    def shares(self) -> dict[str, float]:
-        """How much of the training is which task's."""
-        if not self.focus:
-            return TASK_SHARES
-        inside, outside = FOCUS_SHARE / len(self.focus), (1 - FOCUS_SHARE) / (len(TASKS) - len(self.focus))
-        return {name: inside if name in self.focus else outside for name in TASKS}
 
 
 def _items(question: Question, k: int, rng: random.Random) -> list[dict[str, str]]:
@@ -102,54 +110,107 @@ def _task_number(question: Question) -> str:
     return question.user_id.split("-")[0]
 
 
-def _task_pair(
-    tokenizer: Any, number: int, rng: random.Random, shares: Mapping[str, float] = TASK_SHARES
-) -> tuple[str, str]:
-    name = rng.choices(list(shares), list(shares.values()))[0]
-    task = TASKS[name]
+_REFERENCE = re.compile(r'\[[12]\]: "([^"]*)"')
+_FIELD_WORDS = frozenset(word for group in lexicon.FIELDS.values() for word in group)
+_ASPECT_WORDS = frozenset(word for group in lexicon.ASPECTS.values() for word in group)
+
+
+def _speaking(question: Question) -> tuple[frozenset[str], frozenset[str]]:
+    """The words of a question that speak for its answer and against it, where the answer is a choice."""
+    if _task_number(question) == "1":
+        first, second = (
+            frozenset(words(title)) & _FIELD_WORDS for title in _REFERENCE.findall(question.input)
+        )
+        right, wrong = (first, second) if question.output == "[1]" else (second, first)
+    elif _task_number(question) == "2":
+        present = frozenset(words(question.input)) & _ASPECT_WORDS
+        right = present & frozenset(lexicon.ASPECTS[question.output.replace(" ", "-")])
+        wrong = present
+    else:
+        right = wrong = frozenset()
+    return right, wrong - right
+
+
+def _task_example(tokenizer: Any, number: int, rng: random.Random, name: str | None = None) -> Example:
+    """A question of a new user, with or without profile items before it.
+
+    Args:
+        name: the task; None draws one. A citation question of `name` is one that the paper itself answers.
+    """
+    task = TASKS[name or rng.choices(list(TASK_SHARES), list(TASK_SHARES.values()))[0]]
     knobs = Knobs(seed=TRAINING_SEED, history_min=6, history_max=16)
-    easy = EasyCitation() if name == "LaMP-1" and rng.random() < EASY_CITATION_SHARE else None
-    question = user_questions(task, f"{task.number}-{number}", 1, knobs, easy)[0]
-    if rng.random() < BLANKS_SHARE:
+    easy = task.name == "LaMP-1" and (name is not None or rng.random() < EASY_CITATION_SHARE)
+    question = user_questions(task, f"{task.number}-{number}", 1, knobs, EasyCitation() if easy else None)[0]
+    if name is None and rng.random() < BLANKS_SHARE:
         return blanks(item_text(task, question.profile[0]), rng)
-    k = rng.choices(list(ITEM_WEIGHTS), list(ITEM_WEIGHTS.values()))[0]
+    k = rng.choices(list(ITEM_WEIGHTS), list(ITEM_WEIGHTS.values()))[0] if name is None else 0
     items = _items(question, k, rng)
     prompt = (
         personalized_prompt(task, question.input, items, tokenizer, MAX_INPUT_TOKENS)
         if items
         else question.input
     )
-    return prompt, question.output
+    return Example(prompt, question.output, *_speaking(question))
 
 
-def _batches(tokenizer: Any, words: Sequence[str], plan: Plan) -> Iterator[tuple[Any, Any, bool]]:
-    """Endless (inputs, labels, is_warmup) tensors; one pool of batches is sorted by length, so little is padding."""
+@dataclass(frozen=True)
+class Batch:
+    """Padded token ids of the prompts (0 is padding) and the answers (-100 is padding), and what `hints` asks."""
+
+    inputs: Any
+    labels: Any
+    speaking: Speaking
+    warmup: bool
+
+
+def _batch(tokenizer: Any, entry_ids: Mapping[str, int], examples: Sequence[Example], warmup: bool) -> Batch:
     import torch
 
+    from lampbench.mini.hints import Speaking
+
+    def padded(rows: list[list[int]], value: int) -> Any:
+        tensors = [torch.tensor(row) for row in rows]
+        return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)
+
+    inputs = padded(
+        tokenizer([e.prompt for e in examples], truncation=True, max_length=MAX_INPUT_TOKENS)["input_ids"], 0
+    )
+
+    def where(sides: Sequence[frozenset[str]]) -> Any:
+        found = torch.zeros_like(inputs, dtype=torch.bool)
+        for row, side in enumerate(sides):
+            if side:
+                found[row] = torch.isin(inputs[row], torch.tensor([entry_ids[word] for word in sorted(side)]))
+        return found
+
+    speaking = Speaking(where([e.right for e in examples]), where([e.wrong for e in examples]))
+    return Batch(inputs, padded(tokenizer([e.answer for e in examples])["input_ids"], -100), speaking, warmup)
+
+
+def _batches(tokenizer: Any, entries: Sequence[str], plan: Plan) -> Iterator[Batch]:
+    """Endless batches; the examples of eight are sorted by length together, so that little is padding."""
     rng = random.Random(plan.seed)
-    number, made = 0, 0
+    entry_ids = {entry: i for i, entry in enumerate(entries)}
+    copied = [entry for entry in entries if entry.isalpha() and len(entry) > 2]
+    number, made, pool = 0, 0, 8
     while True:
         warmup = made < plan.warmup_steps
-        size, pool = (plan.warmup_batch if warmup else plan.batch), 8
-        pairs = []
+        size = plan.warmup_batch if warmup else plan.batch
+        examples = []
         for _ in range(size * pool):
             number += 1
-            copying = warmup or rng.random() < EXERCISE_SHARE
-            pairs.append(
-                exercise(words, rng) if copying else _task_pair(tokenizer, number, rng, plan.shares())
-            )
-        inputs = tokenizer([p[0] for p in pairs], truncation=True, max_length=MAX_INPUT_TOKENS)["input_ids"]
-        labels = tokenizer([p[1] for p in pairs])["input_ids"]
-        order = sorted(range(len(pairs)), key=lambda i: len(inputs[i]))
-        groups = [order[i : i + size] for i in range(0, len(order), size)]
+            if warmup and rng.random() < WARMUP_CITATION_SHARE:
+                examples.append(_task_example(tokenizer, number, rng, "LaMP-1"))
+            elif warmup or rng.random() < EXERCISE_SHARE:
+                examples.append(exercise(copied, rng))
+            else:
+                examples.append(_task_example(tokenizer, number, rng))
+        examples.sort(key=lambda example: len(example.prompt))
+        groups = [examples[i : i + size] for i in range(0, len(examples), size)]
         rng.shuffle(groups)
         for group in groups:
             made += 1
-            x = torch.nn.utils.rnn.pad_sequence([torch.tensor(inputs[i]) for i in group], batch_first=True)
-            y = torch.nn.utils.rnn.pad_sequence(
-                [torch.tensor(labels[i]) for i in group], batch_first=True, padding_value=-100
-            )
-            yield x, y, warmup
+            yield _batch(tokenizer, entry_ids, group, warmup)
 
 
 def held_out(
@@ -243,57 +304,103 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def _counted_texts(tokenizer: Any, users: int) -> Iterator[list[int]]:
+    """Token ids of what some users wrote, one list per document."""
+    knobs = Knobs(seed=TRAINING_SEED, history_min=6, history_max=16)
+    for task in TASKS.values():
+        for number in range(users):
+            profile = user_questions(task, f"{task.number}-counted-{number}", 1, knobs)[0].profile
+            texts = [
+                " ".join(text for name, text in item.items() if name not in ("id", "date"))
+                for item in profile
+            ]
+            yield from tokenizer(texts, add_special_tokens=False)["input_ids"]
+
+
+def _optimizers(model: Any, hints: Any, plan: Plan) -> list[tuple[Any, float]]:
+    """Each optimizer with its peak learning rate: Muon for the matrices, AdamW for everything else."""
+    import torch
+
+    matrices, others = [], list(hints.parameters())
+    for name, parameter in model.named_parameters():
+        if parameter is model.shared.weight:
+            continue
+        inner = parameter.ndim == 2 and "relative_attention_bias" not in name
+        (matrices if inner else others).append(parameter)
+    return [
+        (
+            torch.optim.Muon(
+                matrices, lr=plan.learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+            ),
+            plan.learning_rate,
+        ),
+        (
+            torch.optim.AdamW([model.shared.weight], weight_decay=0.0, betas=(0.9, 0.98)),
+            plan.embedding_rate,
+        ),
+        (torch.optim.AdamW(others, weight_decay=0.0, betas=(0.9, 0.98)), plan.other_rate),
+    ]
+
+
+def _schedule(step: int, share: float) -> float:
+    """The part of the peak rate at a step, `share` of the run being over: up in 100 steps, down in the last 60 %."""
+    return min(1.0, step / 100) * min(1.0, (1 - share) / 0.6 + 0.02)
+
+
 def train(
     plan: Plan,
     folder: Path,
-    report_every: int = 1000,
+    report_every: int = 500,
     held_out_questions: int = 500,
-    start_from: Path | None = None,
+    counted_users: int = COUNTED_USERS,
 ) -> dict[str, Any]:
-    """Train, save to `folder`, and return what happened (losses, held-out scores, minutes).
-
-    Args:
-        start_from: a folder that an earlier call wrote: its weights are trained further, with a fresh schedule.
-    """
+    """Train, save to `folder`, and return what happened (losses, held-out scores, minutes)."""
     import torch
+
+    from lampbench.mini.hints import Hints
 
     torch.manual_seed(plan.seed)
     entries = vocabulary()
     tokenizer = build_tokenizer(entries, for_encoder=False)
-    words = [entry for entry in entries if entry.isalpha() and len(entry) > 2]
     model = build_model(plan, math.ceil(len(entries) / 64) * 64)
-    if start_from is not None:
-        model = type(model).from_pretrained(start_from, dtype=torch.float32)
-    size = sum(p.numel() for p in model.parameters())
-    print(f"{len(entries)} tokens, {size / 1e6:.2f} M parameters", flush=True)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=plan.learning_rate, weight_decay=0.01, betas=(0.9, 0.98)
-    )
+    size = model.shared.num_embeddings
+    plant(model, word_vectors(_counted_texts(tokenizer, counted_users), size, plan.width // 3))
+    hints = Hints(plan.width, entries, size)
+    parameters = sum(p.numel() for p in model.parameters())
+    print(f"{len(entries)} tokens, {parameters / 1e6:.2f} M parameters", flush=True)
+    optimizers = _optimizers(model, hints, plan)
     total = plan.warmup_steps + plan.steps
-    start, log, running = time.time(), [], []
+    start, log, running, hinted = time.time(), [], [], []
     model.train()
-    for step, (x, y, warmup) in enumerate(_batches(tokenizer, words, plan), start=1):
+    for step, batch in enumerate(_batches(tokenizer, entries, plan), start=1):
         share = max((step - 1) / total, (time.time() - start) / (60 * plan.minutes))
         if share >= 1:
             step -= 1
             break
-        rate = plan.learning_rate * min(1, step / 200) * min(1.0, (1 - share) / 0.6 + 0.02)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer, rate in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * _schedule(step, share)
+        mask = (batch.inputs != 0).long()
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = model(input_ids=x, attention_mask=(x != 0).long(), labels=y).loss
-        loss.backward()
+            output = model(input_ids=batch.inputs, attention_mask=mask, labels=batch.labels)
+        hint = hints(
+            output.encoder_last_hidden_state, batch.inputs, mask, batch.speaking, model.shared.weight
+        )
+        (output.loss + hint).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        running.append(loss.item())
+        for optimizer, _ in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        running.append(output.loss.item())
+        hinted.append(hint.item())
         if step % 100 == 0:
+            mean, mean_hint = (sum(values) / len(values) for values in (running, hinted))
             print(
-                f"step {step} share {share:.3f} warmup {warmup} loss {sum(running) / len(running):.4f}",
+                f"step {step} share {share:.3f} warmup {batch.warmup} loss {mean:.4f} hints {mean_hint:.4f}",
                 flush=True,
             )
-            running = []
-        if step % report_every == 0 and not warmup:
+            running, hinted = [], []
+        if step % report_every == 0 and not batch.warmup:
             entry = {
                 "step": step,
                 "minutes": (time.time() - start) / 60,
@@ -306,7 +413,7 @@ def train(
     seconds = time.time() - start
     report = {
         "plan": asdict(plan),
-        "parameters": size,
+        "parameters": parameters,
         "steps": step,
         "minutes": round(seconds / 60, 1),
         "held_out": evaluate(model, tokenizer, held_out_questions),
@@ -318,25 +425,18 @@ def train(
 
 def main(
     output: Annotated[Path, typer.Option(help="Folder for the model.")],
-    minutes: Annotated[float, typer.Option(help="Time limit; the schedule fits itself to it.")] = 60.0,
+    minutes: Annotated[float, typer.Option(help="Time limit; the schedule fits itself to it.")] = 40.0,
     steps: Annotated[int, typer.Option(help="Steps on the tasks.")] = 8000,
-    warmup_steps: Annotated[int, typer.Option(help="Steps on the copying exercises.")] = 2500,
+    warmup_steps: Annotated[int, typer.Option(help="Steps on the exercises.")] = 600,
     seed: Annotated[int, typer.Option(help="Seed of weights and data order.")] = 1,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 8e-4,
-    focus: Annotated[str, typer.Option(help="Tasks, with commas, that get most of the training.")] = "",
-    start_from: Annotated[Path | None, typer.Option(help="Train the model in this folder further.")] = None,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of the matrices.")] = 2e-3,
 ) -> None:
     """Train the embedded LLM."""
     output.mkdir(parents=True, exist_ok=True)
     plan = Plan(
-        minutes=minutes,
-        steps=steps,
-        warmup_steps=warmup_steps,
-        seed=seed,
-        learning_rate=learning_rate,
-        focus=tuple(name for name in focus.split(",") if name),
+        minutes=minutes, steps=steps, warmup_steps=warmup_steps, seed=seed, learning_rate=learning_rate
     )
-    report = train(plan, output, start_from=start_from)
+    report = train(plan, output)
     print(json.dumps(report["held_out"], indent=1))
 
 
