@@ -25,11 +25,13 @@ class Cost:
         generated_tokens: tokens of the outputs.
         llm_calls: prompts that the LLM has answered, those for other purposes than the answer included.
         reused_generations: prompts that it need not answer, because it had before, for this or another method
-            (`lampbench.generations`). What the method needs is the sum of both numbers.
+            (`lampbench.generations`), those included that fitted the methods which this one is built on. What
+            the method needs is the sum of both numbers.
         calls_by_phase, reused_by_phase: the same by phase.
         seconds: wall time per phase (such as `fit`, `predict`), resumed parts included.
-        reused_seconds: per phase, the time that the LLM took for the reused generations when they were made;
-            not part of `seconds`. What the method takes on its own is the sum of both.
+        reused_seconds: per phase, the time that the LLM took for the reused generations when they were made,
+            and in `fit` what fitting the methods took that this one is built on; not part of `seconds`. What
+            the method takes on its own is the sum of both.
         examples_per_second: questions answered per second of the phase `predict`, the seconds of reused
             generations included, over those questions that were answered while it was timed; None before
             there is one.

@@ -55,12 +55,28 @@ class FitReport:
 
 @dataclass
 class Fitted:
-    """A method that is ready to predict, with the bench it works on."""
+    """A method that is ready to predict, with the bench it works on.
+
+    Attributes:
+        name: its name.
+        method: the method itself.
+        bench: what it works with.
+        report: what fitting it did, once those were fitted that it is built on.
+        built_on: the trained methods that it is built on.
+    """
 
     name: str
     method: Method
     bench: Bench
     report: FitReport
+    built_on: tuple[Fitted, ...] = ()
+
+    def foundations(self) -> dict[Path, Fitted]:
+        """All trained methods below this one, each once, by the folder of what it has learned."""
+        found: dict[Path, Fitted] = {}
+        for other in self.built_on:
+            found |= {other.bench.folder: other, **other.foundations()}
+        return found
 
     def rankings(self, examples: Sequence[Example]) -> Iterator[list[int]]:
         """The ranking of each example's profile, best first; for methods that rank.
@@ -180,8 +196,10 @@ class Session:
             if shared is not None:
                 bench.shared = shared
             instance = method.cls(config)
+            # Before this one, whose time is then its own, whether they are fitted now or were long ago.
+            built_on = tuple(bench.method(name) for name in instance.uses() if self._trains(name))
             report = self._ready(method, instance, bench)
-            self._fitted[key] = Fitted(method.name, instance, bench, report)
+            self._fitted[key] = Fitted(method.name, instance, bench, report, built_on)
         return self._fitted[key]
 
     def discard(
@@ -199,6 +217,9 @@ class Session:
             other = load(find_method(name, self.plan.request.methods_dir))
             roles |= self.roles(other, other.config())
         return frozenset(roles)
+
+    def _trains(self, name: str) -> bool:
+        return trains(load(find_method(name, self.plan.request.methods_dir)))
 
     def _folder(self, spec: Mapping[str, Any]) -> Path:
         return self.cache / "fits" / f"{spec['method']}-{spec['task']}-{request_key(spec)[:16]}"

@@ -15,7 +15,7 @@ from lampbench.configure import as_dict
 from lampbench.cost import PREDICT, Cost, CostMeter
 from lampbench.environment import environment
 from lampbench.errors import LampbenchError, RequestError, RunError
-from lampbench.fitting import FitReport, Fitted, Session, trains
+from lampbench.fitting import Fitted, Session, trains
 from lampbench.frozen import weights_fingerprint
 from lampbench.prediction import Prediction
 from lampbench.prediction_log import PredictionLog, line_of
@@ -125,7 +125,7 @@ def run_job(session: Session, job: Job, questions: Questions, command: str) -> R
                 fitted = session.fitted(
                     job.method, job.config, job.task, job.seed, job.settings, fresh=plan.request.fresh
                 )
-            meter = CostMeter(_with_fit(before, fitted.report))
+            meter = CostMeter(_with_fit(before, fitted))
             _predict(session, job, fitted, questions, log, meter, known=before.examples)
             if weights_fingerprint(llm.model) != frozen:
                 raise RunError(f"method '{job.method.name}' changed the frozen LLM: work on a copy of it")
@@ -149,14 +149,20 @@ def run_job(session: Session, job: Job, questions: Questions, command: str) -> R
 # The steps
 
 
-def _with_fit(before: Cost, report: FitReport) -> Cost:
-    """The cost of the interrupted part, with that of fitting: restored or fitted now, the method costs it."""
+def _with_fit(before: Cost, fitted: Fitted) -> Cost:
+    """The cost of the interrupted part, with that of fitting: restored or fitted now, the method costs it.
+
+    So do the methods that it is built on; what they took was not spent on this run and counts as reused.
+    """
+    own, others = fitted.report, [other.report for other in fitted.foundations().values()]
+    reused = own.reused + sum(report.calls + report.reused for report in others)
+    seconds = own.reused_seconds + sum(report.seconds + report.reused_seconds for report in others)
     return replace(
         before,
-        seconds=before.seconds | {"fit": report.seconds},
-        calls_by_phase=before.calls_by_phase | {"fit": report.calls},
-        reused_by_phase=before.reused_by_phase | {"fit": report.reused},
-        reused_seconds=before.reused_seconds | {"fit": report.reused_seconds},
+        seconds=before.seconds | {"fit": own.seconds},
+        calls_by_phase=before.calls_by_phase | {"fit": own.calls},
+        reused_by_phase=before.reused_by_phase | {"fit": reused},
+        reused_seconds=before.reused_seconds | {"fit": round(seconds, 3)},
     )
 
 

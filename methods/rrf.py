@@ -27,6 +27,8 @@ class Config(RetrievalConfig):
         super().__post_init__()
         if not self.methods:
             raise ValueError("methods must name at least one method that ranks")
+        if "rrf" in self.methods:
+            raise ValueError("methods must name other methods than rrf itself")
         if len(set(self.methods)) < len(self.methods):
             raise ValueError(f"methods must name each method once, not {', '.join(self.methods)}")
         if self.constant < 0:

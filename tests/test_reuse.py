@@ -40,13 +40,37 @@ class Method(RetrievalMethod):
 '''
 
 
+# Puts the items into the prompt that a trained retriever ranks first.
+BORROWER = '''"""Another method's ranking."""
+
+from __future__ import annotations
+
+from lampbench.method import RetrievalMethod
+
+
+class Method(RetrievalMethod):
+    name = "borrower"
+    summary = "Another method's ranking"
+
+    def uses(self):
+        return ("ropg-kd",)
+
+    def prepare(self, bench, examples):
+        rankings = bench.method("ropg-kd").rankings(examples)
+        self.ranked = {e.id: ranking for e, ranking in zip(examples, rankings, strict=True)}
+
+    def rank(self, bench, example):
+        return self.ranked[example.id]
+'''
+
+
 @pytest.fixture
 def run_here(tmp_path: Path, tiny_llm: Path, tiny_encoder: Path, tiny_data: Path) -> Runner:
     """`run` of one method, quietly."""
     preset = PRESET.format(llm=tiny_llm, encoder=tiny_encoder, data=tiny_data)
     (tmp_path / "tiny.toml").write_text(preset, encoding="utf-8")
     (tmp_path / "methods").mkdir()
-    for name, text in (("trickster", TRICKSTER), ("twice", TWICE)):
+    for name, text in (("trickster", TRICKSTER), ("twice", TWICE), ("borrower", BORROWER)):
         (tmp_path / "methods" / f"{name}.py").write_text(text, encoding="utf-8")
 
     def run_one(method: str, **options: Any) -> Record:
@@ -177,3 +201,18 @@ def test_the_cost_table_does_not_depend_on_who_ran_first(run_here: Runner, tmp_p
     (suite,) = build_leaderboard(tmp_path / "results", published=[]).suites
     costs = {cost.method: cost for cost in suite.costs}
     assert (costs["bm25"].llm_calls, costs["twice"].llm_calls) == (1, 2)
+
+
+def test_a_method_is_charged_for_those_it_is_built_on_whoever_fitted_them(
+    run_here: Runner, tmp_path: Path
+) -> None:
+    with (tmp_path / "tiny.toml").open("a") as preset:
+        preset.write("[method.ropg-kd]\nmax_steps = 1\ncandidates = 2\nquestions = 4\n")
+    first = run_here("borrower")
+    tuned = run_here("ropg-kd")
+    assert tuned.cost.calls_by_phase["fit"] == 8
+    second = run_here("borrower", suite="again")
+    for record in (first, second):
+        assert record.cost.calls_by_phase["fit"] == 0
+        assert record.cost.reused_by_phase["fit"] == 8  # four questions, two candidates each
+    assert first.cost.reused_seconds["fit"] == second.cost.reused_seconds["fit"] > 0

@@ -28,7 +28,7 @@ from lampbench.runner import run
 SCORES = torch.tensor([[1.0, 1.2, 0.9, 1.1]])
 GOLD = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
 ALL = torch.ones(1, 4, dtype=torch.bool)
-PI = (0.236331, 0.288655, 0.213843, 0.261187)  # softmax of SCORES, by hand
+PI = (0.2363278, 0.2886514, 0.2138382, 0.2611826)  # softmax of SCORES, by hand
 
 
 def gradient(loss: Callable[..., torch.Tensor], scores: torch.Tensor, *rest: Any) -> torch.Tensor:
@@ -71,7 +71,7 @@ def test_the_two_distillations_end_in_different_retrievers(
 ) -> None:
     scores = torch.zeros(1, 4, requires_grad=True)
     optimizer = torch.optim.Adam([scores], lr=0.1)
-    for _ in range(400):
+    for _ in range(800):
         optimizer.zero_grad()
         loss(scores, torch.tensor([gold]), ALL).backward()
         optimizer.step()
@@ -90,9 +90,9 @@ def test_the_temperature_sharpens_the_target() -> None:
 
 def test_reinforce_is_minus_reward_times_log_probability() -> None:
     rewards = torch.tensor([[0.0, 1.0, 0.0, -0.5]])
-    for drawn, expected in ((0, 0.0), (1, 1.242524), (3, -0.671260)):  # -r log π, by hand
+    for drawn, expected in ((0, 0.0), (1, 1.242536), (3, -0.671268)):  # -r log π, by hand
         picked = torch.tensor([drawn])
-        assert float(reinforce_loss(SCORES, rewards, ALL, picked)) == pytest.approx(expected, abs=2e-5)
+        assert float(reinforce_loss(SCORES, rewards, ALL, picked)) == pytest.approx(expected, abs=2e-6)
     found = gradient(reinforce_loss, SCORES, rewards, ALL, torch.tensor([1]))
     expected_gradient = torch.tensor([[PI[0], PI[1] - 1, PI[2], PI[3]]])
     torch.testing.assert_close(found, expected_gradient, atol=2e-6, rtol=0)
@@ -212,10 +212,8 @@ def test_the_llm_is_asked_once_for_its_feedback_whoever_needs_it(
     feedback = asked[: 48 * 3]
     assert len(set(feedback)) == 48 * 3  # one prompt per training question and candidate
     before = len(asked)
-    for record in (
-        run_planted("ropg-kd", *QUICK, "candidates=3"),
-        run_planted("ropg-rl", *QUICK, "candidates=3", seed=1),
-    ):
+    for method, seed in (("ropg-kd", 0), ("ropg-rl", 1)):
+        record = run_planted(method, *QUICK, "candidates=3", seed=seed)
         assert record.cost.calls_by_phase["fit"] == 0
         assert record.cost.reused_by_phase["fit"] == 48 * 3
         assert record.cost.reused_seconds["fit"] == pytest.approx(48 * 3 * 0.01)
