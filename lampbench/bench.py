@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -211,19 +211,19 @@ class Bench:
     def _generated(self, requests: Iterable[Request], llm: FrozenLLM | None) -> Iterator[Generation]:
         """The answers to `requests`, looked up or made, and counted."""
         answering = llm or self.llm
-        made = partial(
+        ask = partial(
             answering.stream,
             max_input_tokens=self.settings.max_input_tokens,
             max_new_tokens=self.settings.max_new_tokens,
             beams=self.settings.beams,
         )
         if answering is not self.llm or self._generations is None:
-            for generation in made(requests):
+            for generation in ask(requests):
                 self.shared.calls += 1
                 yield generation
             return
-        decides = {**self._models.identity("llm"), **asdict(self.settings)}
-        for answer in self._generations.stream(made, decides, requests):
+        decides = {**self._models.identity("llm"), **ask.keywords}
+        for answer in self._generations.stream(ask, decides, requests):
             if answer.reused:
                 self.shared.reused += 1
                 self.shared.reused_seconds += answer.generation.seconds

@@ -18,7 +18,7 @@ import json
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -254,8 +254,8 @@ class GenerationCache:
 
 
 def _key(decides: Mapping[str, Any], request: Request) -> bytes | None:
-    """What stands for the request in the file; None if it has soft vectors."""
-    if request.soft is not None:
+    """What stands for the request in the file; None if it is more than a text, as with soft vectors."""
+    if any(getattr(request, f.name) is not f.default for f in fields(request) if f.name != "prompt"):
         return None
     spec = json.dumps([FORMAT, dict(decides), request.prompt], sort_keys=True)
     return hashlib.blake2b(spec.encode("ascii"), digest_size=16).digest()

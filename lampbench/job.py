@@ -126,7 +126,7 @@ def run_job(session: Session, job: Job, questions: Questions, command: str) -> R
                     job.method, job.config, job.task, job.seed, job.settings, fresh=plan.request.fresh
                 )
             meter = CostMeter(_with_fit(before, fitted))
-            _predict(session, job, fitted, questions, log, meter, known=before.examples)
+            _predict(session, job, fitted, questions, log, meter, counted=before.examples)
             if weights_fingerprint(llm.model) != frozen:
                 raise RunError(f"method '{job.method.name}' changed the frozen LLM: work on a copy of it")
             record = _finished(record, job, fitted, questions, log, meter)
@@ -173,14 +173,14 @@ def _predict(
     questions: Questions,
     log: PredictionLog,
     meter: CostMeter,
-    known: int,
+    counted: int,
 ) -> None:
-    """Answer what is not answered yet; `known` of the answers in the log are part of the meter's cost."""
+    """Answer what is not answered yet; `counted` of the answers in the log are part of the meter's cost."""
     done = log.read()
     for line in done.values():
         meter.add_line(line)
     # Left by a part that was killed before it could tell: at least a call each.
-    meter.add_calls(PREDICT, max(0, len(done) - known))
+    meter.add_calls(PREDICT, max(0, len(done) - counted))
     asked = questions.asked.without_outputs()
     # Long inputs first: neighbours are of similar length, and what does not fit into memory fails at once.
     todo = sorted((e for e in asked if e.id not in done), key=lambda e: -len(e.input))

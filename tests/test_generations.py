@@ -85,7 +85,21 @@ def test_known_and_unknown_prompts_and_soft_vectors_come_back_in_order(path: Pat
     cache, soft = GenerationCache(path), torch.zeros(1, 8)
     ask(cache, Parrot(), ["b", "d"])
     llm = Parrot(size)
-    asked = ["b", "a", Request("a", soft), "a", "d", "c", "a", Request("b", soft), "c", "b", "d", "e", "b"]
+    asked: list[str | Request] = [
+        "b",
+        "a",
+        Request("a", soft),
+        "a",
+        "d",
+        "c",
+        "a",
+        Request("b", soft),
+        "c",
+        "b",
+        "d",
+        "e",
+        "b",
+    ]
     answers = ask(cache, llm, asked)
     assert texts(answers) == [f"{a if isinstance(a, str) else a.prompt}!" for a in asked]
     assert llm.asked == ["a", "a", "c", "b", "e"]  # each unknown prompt once, each soft one whenever it comes

@@ -14,7 +14,7 @@ import torch
 from lampbench.methods.ropg_kd import Config as KdConfig
 from lampbench.methods.ropg_kd import kl_loss, released_loss
 from lampbench.methods.ropg_rl import reinforce_loss
-from planted import answering, plant
+from planted_item import answering, plant
 
 from lampbench.data import open_task
 from lampbench.embeddings import EmbeddingMatrix
