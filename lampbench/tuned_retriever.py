@@ -5,6 +5,10 @@ LLM says how useful each of them is alone in the prompt (`lampbench.feedback`). 
 encoder then learns to score useful candidates above the others; how it learns from them is the method's own
 `loss`. One encoder serves questions and items, as before the tuning.
 
+Its probability for a candidate is the softmax of the dot products, as they are. That suits Contriever, whose
+products differ by tenths. Those of an encoder with long vectors differ by tens, all probability is on one
+candidate, and there is nothing to explore and no way back: such an encoder needs a `temperature`.
+
 Where a question has fewer candidates than others of its batch the missing ones are masked. In the released
 program they are empty documents that take part, and on LaMP-3 they are the most rewarding ones.
 """
@@ -37,6 +41,9 @@ class TunedRetrieverConfig(DenseConfig):
 
     use_date: bool = True  # whether an item's text ends in its date
     candidates: int = 16  # items per training question that the LLM judges
+    temperature: float = (
+        1.0  # of the retriever's softmax in training (1 suits the small scores of Contriever)
+    )
     questions: int = 0  # training questions that are used, drawn at random (0: all)
     epochs: float = 10.0  # over the questions
     max_steps: int = 0  # optimizer steps at most (0: as many as the epochs take)
@@ -54,7 +61,7 @@ class TunedRetrieverConfig(DenseConfig):
         for name in ("questions", "max_steps", "hold_out"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
-        for name in ("epochs", "evaluations"):
+        for name in ("temperature", "epochs", "evaluations"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
 
@@ -94,7 +101,7 @@ class TunedRetriever(DenseMethod):
         """The mean loss of some questions, a scalar.
 
         Args:
-            scores: what the tuned retriever gives each candidate, [n, candidates].
+            scores: what the tuned retriever gives each candidate, by its temperature, [n, candidates].
             useful: the usefulness of each, [n, candidates]; the first is the untuned retriever's choice.
             mask: whether there is such a candidate, bool [n, candidates].
         """
@@ -169,7 +176,7 @@ class TunedRetriever(DenseMethod):
         useful = torch.zeros(mask.shape)
         useful[mask] = torch.from_numpy(np.concatenate([question.useful for question in batch]))
         scores = (vectors[queries][:, None] * vectors[candidates.to(vectors.device)]).sum(dim=-1)
-        return scores, useful.to(scores), mask.to(scores.device)
+        return scores / self.config.temperature, useful.to(scores), mask.to(scores.device)
 
     def mean_usefulness(self, bench: Bench, questions: Sequence[Judged]) -> float:
         """How useful the candidates are that the retriever ranks first, from 0 to 1."""

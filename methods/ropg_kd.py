@@ -24,12 +24,12 @@ class Config(TunedRetrieverConfig):
     """Options. The defaults are those of section 6.1 of the paper."""
 
     loss: Literal["kl", "released"] = "kl"  # the paper's, or the released program's double softmax
-    temperature: float = 1.0  # of the target; in `released` of the retriever's scores too
+    target_temperature: float = 1.0  # of the target (the released program has one for both softmaxes)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be above 0, not {self.temperature}")
+        if self.target_temperature <= 0:
+            raise ValueError(f"target_temperature must be above 0, not {self.target_temperature}")
 
 
 def kl_loss(scores: Tensor, useful: Tensor, mask: Tensor, temperature: float = 1.0) -> Tensor:
@@ -42,7 +42,7 @@ def kl_loss(scores: Tensor, useful: Tensor, mask: Tensor, temperature: float = 1
 def released_loss(scores: Tensor, useful: Tensor, mask: Tensor, temperature: float = 1.0) -> Tensor:
     """The cross-entropy of the same target with a softmax of probabilities, not of scores; see `kl_loss`."""
     target = masked_log_softmax(useful / temperature, mask).exp() * mask
-    p = masked_log_softmax(scores / temperature, mask).exp() * mask
+    p = masked_log_softmax(scores, mask).exp() * mask
     return -(target * masked_log_softmax(p, mask)).sum(dim=1).mean()
 
 
@@ -56,4 +56,4 @@ class Method(TunedRetriever):
 
     def loss(self, scores: Tensor, useful: Tensor, mask: Tensor) -> Tensor:
         loss = kl_loss if self.config.loss == "kl" else released_loss
-        return loss(scores, useful, mask, self.config.temperature)
+        return loss(scores, useful, mask, self.config.target_temperature)

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from lampbench.methods import ropg_rl
 from lampbench.prediction_log import read_predictions
 from lampbench.record import Record
 from lampbench.runner import run
+from lampbench.tuned_retriever import Judged
 
 SCORES = torch.tensor([[1.0, 1.2, 0.9, 1.1]])
 GOLD = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
@@ -84,8 +86,9 @@ def test_the_temperature_sharpens_the_target() -> None:
     expected = sum(t * math.log(t / 0.5) for t in target)
     scores, useful = torch.zeros(1, 2), torch.tensor([[0.5, 0.0]])
     assert float(kl_loss(scores, useful, ALL[:, :2], 0.5)) == pytest.approx(expected, abs=1e-6)
-    with pytest.raises(ValueError, match="temperature must be above 0"):
-        KdConfig(temperature=0.0)
+    for name in ("temperature", "target_temperature"):
+        with pytest.raises(ValueError, match=f"{name} must be above 0"):
+            KdConfig(**{name: 0.0})
 
 
 def test_reinforce_is_minus_reward_times_log_probability() -> None:
@@ -301,3 +304,26 @@ def test_histories_of_one_item_leave_nothing_to_learn(
     record = json.loads(next((tmp_path / "results").rglob("record.json")).read_text())
     assert record["status"] == "failed"
     assert len(open_task(tmp_path / "data", "LaMP-3").split("train")) == 4
+
+
+def test_the_temperature_of_the_retriever_divides_its_scores_and_keeps_its_order(tmp_path: Path) -> None:
+    plant(tmp_path)
+    encoder = TextEncoder.load(tmp_path / "encoder", device="cpu")
+    data = open_task(tmp_path / "data", "LaMP-3")
+    bench: Any = SimpleNamespace(task=data.task, retriever=encoder, items=data.items)
+    batch = [
+        Judged("amber red", np.array(rows), np.array(useful, dtype=np.float32))
+        for rows, useful in (([3, 1, 3], [0, 1, 0.5]), ([2], [0.25]))
+    ]
+    found = []
+    for temperature in (1.0, 10.0):
+        method = ropg_rl.Method(ropg_rl.Config(temperature=temperature))
+        method.module = method.build(bench).eval()
+        found.append(method.scored(bench, batch))
+    (scores, useful, mask), (cooler, *_) = found
+    torch.testing.assert_close(scores, cooler * 10)
+    assert mask.tolist() == [[True, True, True], [True, False, False]]
+    assert useful.tolist() == [[0, 1, 0.5], [0.25, 0, 0]]
+    texts = [method.item_text(bench, data.items[row]) for row in (3, 1, 3, 2)]
+    expected = encoder.encode(texts) @ encoder.encode(["amber red"])[0]
+    torch.testing.assert_close(scores[mask], expected)
