@@ -32,6 +32,8 @@ FORMAT = 1  # of the keys; raise it when the same request is no longer answered 
 GENERATIONS = "generations.sqlite"
 """The name of the file, in the folder of everything that can be made again."""
 
+READ_AHEAD = 256  # known answers that may wait for the LLM to fill a batch
+
 WAIT_SECONDS = 60.0  # for another process that is writing
 
 _TABLE = """
@@ -86,16 +88,22 @@ class GenerationCache:
             llm: how the frozen LLM answers requests, in order.
             decides: all that decides its answers besides the request, as JSON values: its id, revision and
                 precision, and the limits of generation.
-            requests: read one batch ahead of the answers, known ones passed over.
+            requests: read one batch ahead of the answers, and past a limited number of known ones.
         """
         # What was read and not handed out yet: an answer that was known; None for a request that the LLM is
         # working on; or the key of one that it was already working on when it was read again.
         waiting: deque[Answer | bytes | None] = deque()
         asked: deque[bytes | None] = deque()  # the keys of what the LLM is working on
         repeated: dict[bytes, Answer | None] = {}
+        source, exhausted = iter(requests), False
 
         def unknown() -> Iterator[Request]:
-            for request in requests:
+            nonlocal exhausted
+            while len(waiting) - len(asked) < READ_AHEAD:
+                request = next(source, None)
+                exhausted = request is None
+                if request is None:
+                    break
                 self.flush()  # a batch has been answered, and the next one is being read
                 key = _key(decides, request)
                 known = self._get(key) if key is not None else None
@@ -119,16 +127,17 @@ class GenerationCache:
                 yield answer
 
         try:
-            for generation in llm(unknown()):
+            while not exhausted:
+                for generation in llm(unknown()):
+                    yield from known_ones()
+                    waiting.popleft()
+                    key = asked.popleft()
+                    if key is not None:
+                        self._put(key, generation)
+                        if key in repeated:
+                            repeated[key] = Answer(generation, reused=True)
+                    yield Answer(generation, reused=False)
                 yield from known_ones()
-                waiting.popleft()
-                key = asked.popleft()
-                if key is not None:
-                    self._put(key, generation)
-                    if key in repeated:
-                        repeated[key] = Answer(generation, reused=True)
-                yield Answer(generation, reused=False)
-            yield from known_ones()
         finally:
             self.flush()
 

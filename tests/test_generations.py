@@ -228,3 +228,26 @@ def test_a_file_that_cannot_be_made_is_told_in_one_line(path: Path) -> None:
     path.mkdir(parents=True)
     with pytest.raises(RunError, match=r"cannot be opened .*set LAMPBENCH_CACHE"):
         ask(GenerationCache(path), Parrot(), "a")
+
+
+def test_known_answers_are_handed_out_while_the_rest_is_still_unread(path: Path) -> None:
+    cache, read = GenerationCache(path), []
+    known = [f"known {i}" for i in range(2000)]
+    ask(cache, Parrot(200), known)
+
+    def requests(prompts: list[str]) -> Iterator[Request]:
+        for prompt in prompts:
+            read.append(prompt)
+            yield Request(prompt)
+
+    first = next(cache.stream(Parrot(), DECIDES, requests(known)))
+    assert first.generation.text == "known 0!"
+    assert len(read) < 300
+    read.clear()
+    # Nor does a single unknown one wait for a full batch.
+    llm = Parrot(50)
+    answers = cache.stream(llm, DECIDES, requests(["new", *known, "newer", *known]))
+    assert next(answers).generation.text == "new!"
+    assert len(read) < 300
+    assert texts(answers) == [f"{p}!" for p in [*known, "newer", *known]]
+    assert llm.asked == ["new", "newer"]
