@@ -7,7 +7,6 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from lampbench.errors import RequestError
 from lampbench.fitting import FitReport, Fitted
 from lampbench.llm import Generation
 from lampbench.method import Method, NoConfig, Prediction, RetrievalConfig, RetrievalMethod
+from lampbench.models import ModelChoice, Models
 from lampbench.pool import Pool
 from lampbench.prediction_log import read_predictions
 from lampbench.progress import Progress
@@ -131,10 +131,14 @@ QUESTION = "Generate a headline for the following article: {}"
 GOOD, BAD = ("birds", "fish", "trees"), ("like", "hate", "chase")
 
 
-def planted(folder: Path, split: str, n: int, seed: int) -> None:
-    """Red questions want the title of the item on cats, which is the first, blue ones that of dogs, the last."""
+def planted(folder: Path, split: str, n: int, seed: int, golds: Sequence[str] = ()) -> None:
+    """Red questions want the title of the item on cats, which is the first, blue ones that of dogs, the last;
+    or all want one of `golds`, in turn.
+
+    No two questions are the same text.
+    """
     draw = random.Random(seed)
-    questions, golds = [], {}
+    questions, wanted = [], {}
     for i in range(n):
         kind = ("red", "blue")[i % 2]
         titles = draw.sample([*GOOD, *BAD], 2)
@@ -142,9 +146,11 @@ def planted(folder: Path, split: str, n: int, seed: int) -> None:
             {"id": f"{i}-{j}", "title": title, "text": text}
             for j, (title, text) in enumerate(zip(titles, ("cats", "dogs"), strict=True))
         ]
-        questions.append({"id": f"{split}{i}", "input": QUESTION.format(kind), "profile": profile})
-        golds[f"{split}{i}"] = titles[i % 2]
-    write_split(folder, "LaMP-4", questions, golds, split)
+        questions.append(
+            {"id": f"{split}{i}", "input": QUESTION.format(f"{kind} {split}{i}"), "profile": profile}
+        )
+        wanted[f"{split}{i}"] = golds[i % len(golds)] if golds else titles[i % 2]
+    write_split(folder, "LaMP-4", questions, wanted, split)
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +164,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> TaskData:
 class Copier:
     """An LLM that answers with the first title in its prompt, and tells how often it was asked."""
 
+    id = "made-up/copier"
+    revision = "1"
     tokenizer = plain_tokenizer(["<pad>", "</s>", "<unk>", *WORDS])
     dtype = torch.float32
 
@@ -192,21 +200,16 @@ class Says(Ranks):
     def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
         for example in examples:
             number = int(example.id.strip("traindev"))
-            texts = GOOD if number // 2 % 2 == self.right else BAD
+            texts = GOOD if number % 2 == self.right else BAD
             yield Prediction(example.id, texts[number % 3], prompt_tokens=7, generated_tokens=2)
 
 
-def planted_bench(
-    data: TaskData, folder: Path, members: dict[str, Method], max_length: int = 64
-) -> tuple[Bench, Copier]:
-    encoder_folder = write_tiny_encoder(
-        folder / "encoder",
-        pooling=MEAN,
-        max_length=max_length,
-        words=(*WORDS, "headline", "title", "the", "is"),
-    )
-    models: Any = SimpleNamespace(llm=Copier())
-    models.get = {"encoder": TextEncoder.load(encoder_folder, device="cpu", offline=True)}.get
+def planted_bench(data: TaskData, folder: Path, members: dict[str, Method]) -> tuple[Bench, Copier]:
+    """A bench whose LLM copies and which lends `members`, and that LLM."""
+    reader = str(write_tiny_encoder(folder / "reader", pooling=MEAN, max_length=64, words=WORDS, dropout=0.0))
+    models = Models(ModelChoice("made-up/copier", reader, reader, device="cpu", offline=True))
+    llm = Copier()
+    models.__dict__["llm"] = llm
     bench = Bench(
         data.task,
         data,
@@ -218,15 +221,15 @@ def planted_bench(
         progress=Progress("none"),
         other=lambda name, _: Fitted(name, members[name], bench, FitReport()),
     )
-    return bench, models.llm
+    return bench, llm
 
 
 TRAINING = {
     "selector": "encoder",
     "batch_size": 16,
     "accumulation": 1,
-    "learning_rate": 0.01,
-    "epochs": 30.0,
+    "learning_rate": 0.003,
+    "epochs": 40.0,
 }
 
 
@@ -270,22 +273,12 @@ def test_pre_learns_which_retriever_is_right_for_which_question(data: TaskData, 
     assert list(again.predict(bench, dev)) == predictions
 
 
-def test_post_learns_what_a_good_answer_looks_like_where_the_prompts_are_the_same(
-    data: TaskData, tmp_path: Path
-) -> None:
-    members: dict[str, Method] = {"even": Says(0), "odd": Says(1)}
-    bench, _ = planted_bench(data, tmp_path, members)
-
-    class Golds(Post):
-        """Trained where good answers are right: the planted golds say nothing of them."""
-
-    split = data.split("train")
-    questions = {e.id: replace(e, output=GOOD[int(e.id.strip("train")) % 3]) for e in split}
-    config = PostConfig(pool=("even", "odd"), **TRAINING)
-    method = Golds(config)
-    torch.manual_seed(0)
-    method.module = method.build(bench)
-    method.fit(bench, Reworded(split, questions))  # type: ignore[arg-type]
+def test_post_learns_what_a_good_answer_looks_like_where_the_prompts_are_the_same(tmp_path: Path) -> None:
+    for split, n in (("train", 64), ("dev", 30)):
+        planted(tmp_path, split, n, seed=0, golds=GOOD)
+    data = open_task(tmp_path, "LaMP-4", cache_dir=tmp_path / "cache")
+    bench, _ = planted_bench(data, tmp_path, {"even": Says(0), "odd": Says(1)})
+    method = learned(Post(PostConfig(pool=("even", "odd"), **TRAINING)), bench, data)
 
     dev = list(data.split("dev").without_outputs())
     predictions = list(method.predict(bench, dev))
@@ -294,19 +287,6 @@ def test_post_learns_what_a_good_answer_looks_like_where_the_prompts_are_the_sam
     assert {p.extra["chosen"] for p in predictions} == {"even", "odd"}
     # Two answers were made for each question.
     assert {(p.prompt_tokens, p.generated_tokens) for p in predictions} == {(14, 4)}
-
-
-class Reworded(Sequence[Example]):
-    """A split with other golds."""
-
-    def __init__(self, split: Any, examples: dict[str, Example]) -> None:
-        self.split, self.examples = split, list(examples.values())
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.examples[index]
 
 
 def test_of_equal_scores_the_first_of_the_pool_wins(data: TaskData, tmp_path: Path) -> None:
@@ -454,7 +434,7 @@ def test_the_selector_can_be_any_encoder_and_is_named_without_its_folder(
     assert record.method.config["selector"] == "reader"
     assert str(tmp_path) not in (record.folder / "record.json").read_text()
     assert "selector=reader" in record.method.variant
-    with pytest.raises(RequestError, match="encoder 'no/such' cannot be|encoder 'no/such' is not"):
+    with pytest.raises(RequestError, match="encoder 'no/such' "):
         run(
             "rspg-pre",
             "LaMP-3",
