@@ -193,7 +193,7 @@ class SelectionMethod(Method):
         n = len(texts[0])
         flat = [text for of_method in texts for text in of_method]
         scores = score_texts(self._selector, flat, bench.llm.dtype, on_progress)
-        columns = [scores[start : start + n] for start in range(0, len(scores), n)] if n else []
+        columns = [scores[start : start + n] for start in range(0, len(scores), n)]
         return [Choice(row.index(max(row)), row) for row in zip(*columns, strict=True)]
 
     def alternatives(self, bench: Bench, examples: Sequence[Example]) -> Mapping[str, Iterator[Prediction]]:

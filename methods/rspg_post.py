@@ -45,6 +45,8 @@ class Method(SelectionMethod):
     config: Config
 
     def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
+        if not examples:
+            return
         pool = self.pool(bench)
         prompts = [[p.text for p in pool.prompts(name, examples)] for name in pool.members]
         answered = zip(*(pool.answers(name, examples) for name in pool.members), strict=True)

@@ -39,6 +39,8 @@ class Method(SelectionMethod):
     config: Config
 
     def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
+        if not examples:
+            return
         pool = self.pool(bench)
         prompts = [list(pool.prompts(name, examples)) for name in pool.members]
         texts = [self.tokenized([p.text for p in column], [None] * len(column)) for column in prompts]

@@ -124,6 +124,35 @@ def test_equal_texts_have_equal_scores_whatever_shares_their_batch(selector: Sel
     assert scores[0] == scores[2]
 
 
+def test_a_longformer_reads_as_any_encoder_does(tmp_path: Path) -> None:
+    from transformers import LongformerConfig, LongformerModel
+
+    folder = tmp_path / "allenai--longformer-tiny"  # known by its name: the first token's vector
+    torch.manual_seed(0)
+    config = LongformerConfig(
+        vocab_size=len(WORDS) + 3,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=66,
+        attention_window=8,
+        pad_token_id=0,
+        initializer_range=0.2,
+    )
+    LongformerModel(config).save_pretrained(folder)
+    plain_tokenizer(["<pad>", "</s>", "<unk>", *WORDS]).save_pretrained(folder)
+    selector = Selector(TextEncoder.load(folder, device="cpu", offline=True).trainable_copy())
+    texts = [
+        selector.tokenize(" ".join(WORDS[:n] * 3), "fish", max_length=64, keep_answer=True)
+        for n in (1, 5, 12)
+    ]
+    alone = [score_texts(selector, [text])[0] for text in texts]
+    assert score_texts(selector, texts) == pytest.approx(alone, abs=1e-5)
+    assert score_texts(selector, texts, torch.bfloat16) == pytest.approx(alone, abs=0.02)
+    assert len({round(score, 4) for score in alone}) == 3
+
+
 # A planted pool: which of two items is the right one depends on the question
 
 WORDS = ("cats", "dogs", "birds", "fish", "trees", "like", "hate", "chase", "red", "green", "blue", "and")
