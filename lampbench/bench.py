@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from lampbench.data import Example, ItemTable, Split, TaskData
     from lampbench.encoder import TextEncoder
     from lampbench.fitting import Fitted
-    from lampbench.llm import FrozenLLM, Request
+    from lampbench.generations import GenerationCache
+    from lampbench.llm import FrozenLLM, Generation, Request
     from lampbench.models import Models
     from lampbench.progress import Bar, Progress
     from lampbench.tasks import Task
@@ -56,10 +58,14 @@ class Shared:
     Attributes:
         items: all distinct profile items; at prediction a view may add rows at the end (`lampbench.views`).
         calls: prompts that the LLM has answered, whoever asked.
+        reused: prompts whose answers were made before and only looked up.
+        reused_seconds: the time that the LLM took for the latter when they were made.
     """
 
     items: ItemTable
     calls: int = 0
+    reused: int = 0
+    reused_seconds: float = 0.0
 
 
 class Bench:
@@ -85,6 +91,7 @@ class Bench:
         cache: Path,
         progress: Progress,
         other: Callable[[str, dict[str, Any]], Fitted],
+        generations: GenerationCache | None = None,
     ) -> None:
         self.task = task
         self.data = data
@@ -95,6 +102,7 @@ class Bench:
         self._cache = cache
         self._progress = progress
         self._other = other
+        self._generations = generations
         self.shared = Shared(data.items)
         self.training: TrainSettings | None = None
 
@@ -176,26 +184,24 @@ class Bench:
         examples: Sequence[Example],
         requests: Iterable[Request | str],
         ranked: Iterable[Sequence[str]] | None = None,
+        *,
+        llm: FrozenLLM | None = None,
     ) -> Iterator[Prediction]:
         """One prediction per example, in order, as the batches are done.
+
+        What the frozen LLM has answered before, to whatever method, is looked up (`lampbench.generations`).
 
         Args:
             examples: the questions.
             requests: their prompts, with or without soft vectors; may be a generator, read one batch ahead.
             ranked: per example, the ids of the items in its prompt, best first.
+            llm: who answers in place of the frozen LLM, such as a tuned copy (`bench.llm.using(...)`).
         """
         from lampbench.llm import Request
 
-        as_requests = (Request(r) if isinstance(r, str) else r for r in requests)
-        generations = self.llm.stream(
-            as_requests,
-            max_input_tokens=self.settings.max_input_tokens,
-            max_new_tokens=self.settings.max_new_tokens,
-            beams=self.settings.beams,
-        )
+        generations = self._generated((Request(r) if isinstance(r, str) else r for r in requests), llm)
         ids = iter(ranked) if ranked is not None else None
         for example, generation in zip(examples, generations, strict=True):
-            self.shared.calls += 1
             yield Prediction(
                 id=example.id,
                 output=generation.text,
@@ -205,6 +211,29 @@ class Bench:
                 generated_tokens=generation.generated_tokens,
                 truncated=generation.truncated,
             )
+
+    def _generated(self, requests: Iterable[Request], llm: FrozenLLM | None) -> Iterator[Generation]:
+        """The answers to `requests`, looked up or made, and counted."""
+        answering = llm or self.llm
+        ask = partial(
+            answering.stream,
+            max_input_tokens=self.settings.max_input_tokens,
+            max_new_tokens=self.settings.max_new_tokens,
+            beams=self.settings.beams,
+        )
+        if answering is not self.llm or self._generations is None:
+            for generation in ask(requests):
+                self.shared.calls += 1
+                yield generation
+            return
+        decides = {**self._models.identity("llm"), **ask.keywords}
+        for answer in self._generations.stream(ask, decides, requests):
+            if answer.reused:
+                self.shared.reused += 1
+                self.shared.reused_seconds += answer.generation.seconds
+            else:
+                self.shared.calls += 1
+            yield answer.generation
 
     # Training
 

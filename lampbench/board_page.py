@@ -202,8 +202,9 @@ def _mebibytes(value: int | None) -> str | None:
 def _cost_legend() -> Paragraph:
     return Paragraph(
         (
-            "Tokens and calls are per question; calls include those for training data.",
-            "Fit: seconds over all tasks.",
+            "Tokens and calls are per question; calls include those for training data, and those whose answers "
+            "were made for another method or seed before and only looked up.",
+            "Fit: seconds over all tasks. It and questions/s count such answers with the time they once took.",
             "Bytes/user: what is kept for one user between two questions.",
             "Seconds and memory depend on the machine, which the records name.",
         )

@@ -247,5 +247,6 @@ def _session(
     config = plan.config_of(job.method, job.task, small)
     limits = replace(job.settings, max_new_tokens=6, beams=2)
     data = open_task(folder / "data", task, "user", cache)
-    session = Session(plan, models, {task: data}, Progress("none"), cache / info.name)
+    # Everything is generated anew, or the second answer to a question would be the first one by definition.
+    session = Session(plan, models, {task: data}, Progress("none"), cache / info.name, reuse=False)
     return session, replace(job, config=config, settings=limits)

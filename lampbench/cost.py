@@ -24,9 +24,17 @@ class Cost:
         soft_tokens: soft vectors in front of them.
         generated_tokens: tokens of the outputs.
         llm_calls: prompts that the LLM has answered, those for other purposes than the answer included.
+        reused_generations: prompts that it need not answer, because it had before, for this or another method
+            (`lampbench.generations`), those included that fitted the methods which this one is built on. What
+            the method needs is the sum of both numbers.
+        calls_by_phase, reused_by_phase: the same by phase.
         seconds: wall time per phase (such as `fit`, `predict`), resumed parts included.
-        examples_per_second: questions answered per second of the phase `predict`, over those questions that
-            were answered while it was timed; None before there is one.
+        reused_seconds: per phase, the time that the LLM took for the reused generations when they were made,
+            and in `fit` what fitting the methods took that this one is built on; not part of `seconds`. What
+            the method takes on its own is the sum of both.
+        examples_per_second: questions answered per second of the phase `predict`, the seconds of reused
+            generations included, over those questions that were answered while it was timed; None before
+            there is one.
         peak_rss_bytes: most main memory held at once by the process.
         peak_gpu_bytes: most GPU memory held at once; None without a GPU.
         bytes_per_user: what must be kept for one user between questions, in bytes, as a mean over users: the
@@ -38,7 +46,11 @@ class Cost:
     soft_tokens: int = 0
     generated_tokens: int = 0
     llm_calls: int = 0
+    reused_generations: int = 0
+    calls_by_phase: dict[str, int] = field(default_factory=dict)
+    reused_by_phase: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    reused_seconds: dict[str, float] = field(default_factory=dict)
     examples_per_second: float | None = None
     peak_rss_bytes: int | None = None
     peak_gpu_bytes: int | None = None
@@ -51,24 +63,26 @@ class CostMeter:
         meter = CostMeter()
         with meter.phase("predict"):
             meter.add_line(line)         # a line of predictions.jsonl, for each question
+            meter.add_calls("predict", 1)
         meter.cost()
 
     Args:
         before: the cost recorded by the part of the run that was interrupted. Its seconds, peaks and calls
-            beside the questions are carried on; its tokens are not, because every prediction is counted from
-            the log, old or new.
+            are carried on; its tokens are not, because every prediction is counted from the log, old or new.
     """
 
     def __init__(self, before: Cost | None = None) -> None:
         before = before or Cost()
         self._seconds = dict(before.seconds)
+        self._calls = dict(before.calls_by_phase)
+        self._reused = dict(before.reused_by_phase)
+        self._reused_seconds = dict(before.reused_seconds)
         self._peaks = (before.peak_rss_bytes, before.peak_gpu_bytes)
         self._tokens = {"prompt": 0, "soft": 0, "generated": 0}
         self._examples = 0
         self._rate = before.examples_per_second
         self._timed_examples = 0
         self._timed_seconds = 0.0
-        self._other_calls = max(0, before.llm_calls - before.examples)
         self._kept: tuple[int, int] | None = None
         self._running: dict[str, float] = {}
 
@@ -106,9 +120,20 @@ class CostMeter:
         for kind in self._tokens:
             self._tokens[kind] += int(tokens.get(kind, 0))
 
-    def add_calls(self, n: int) -> None:
-        """Counts LLM calls beyond the one per question, such as those that score training data."""
-        self._other_calls += n
+    def add_calls(self, phase: str, n: int, reused: int = 0, reused_seconds: float = 0.0) -> None:
+        """Counts what the LLM has answered in a phase, and what it need not answer again.
+
+        Args:
+            phase: such as `predict`. Within it, `reused_seconds` slow the rate of answered questions down.
+            n: prompts that the LLM has answered.
+            reused: prompts whose answers were made before.
+            reused_seconds: the time that the latter took then.
+        """
+        self._calls[phase] = self._calls.get(phase, 0) + n
+        self._reused[phase] = self._reused.get(phase, 0) + reused
+        self._reused_seconds[phase] = self._reused_seconds.get(phase, 0.0) + reused_seconds
+        if phase == PREDICT and PREDICT in self._running:
+            self._timed_seconds += reused_seconds
 
     def set_kept(self, n_bytes: int, n_users: int) -> None:
         """States that the method keeps `n_bytes` in all for `n_users` users."""
@@ -127,8 +152,12 @@ class CostMeter:
             prompt_tokens=self._tokens["prompt"],
             soft_tokens=self._tokens["soft"],
             generated_tokens=self._tokens["generated"],
-            llm_calls=self._examples + self._other_calls,
+            llm_calls=sum(self._calls.values()),
+            reused_generations=sum(self._reused.values()),
+            calls_by_phase=dict(self._calls),
+            reused_by_phase=dict(self._reused),
             seconds={name: round(value, 3) for name, value in seconds.items()},
+            reused_seconds={name: round(value, 3) for name, value in self._reused_seconds.items()},
             examples_per_second=round(self._timed_examples / predict, 3) if timed else self._rate,
             peak_rss_bytes=_largest(self._peaks[0], peak_rss_bytes()),
             peak_gpu_bytes=_largest(self._peaks[1], peak_gpu_bytes()),

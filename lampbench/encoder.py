@@ -23,6 +23,7 @@ from lampbench.batching import TokenBudget
 from lampbench.checkpoint import quiet_transformers
 from lampbench.devices import resolve_device, resolve_dtype
 from lampbench.errors import RequestError
+from lampbench.frozen import weights_fingerprint
 
 # Pooling of encoders that are published without it, by hub name (also inside a path, as in the hub's cache).
 KNOWN_POOLING = {
@@ -199,6 +200,16 @@ class TextEncoder:
         if isinstance(pooler, nn.Module):
             pooler.requires_grad_(False)
         return module
+
+    def using(self, module: EncoderModule) -> TextEncoder:
+        """This encoder's interface around a tuned copy of it; vectors of its own, told apart by its weights.
+
+        The copy is set to evaluation mode and otherwise left as it is.
+        """
+        other = copy.copy(self)
+        other.module = module.eval()
+        other.revision = f"{self.revision}+{weights_fingerprint(module.transformer)[:16]}"
+        return other
 
 
 # --- loading

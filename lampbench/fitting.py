@@ -6,13 +6,14 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lampbench.bench import Bench, RunSettings, Shared
 from lampbench.configure import as_dict
 from lampbench.errors import RunError
+from lampbench.generations import GENERATIONS, GenerationCache
 from lampbench.jsonfile import plain, pretty, read_as, write_atomic
 from lampbench.method import Method, RetrievalMethod
 from lampbench.prediction import Prediction
@@ -38,6 +39,8 @@ class FitReport:
     Attributes:
         seconds: wall time.
         calls: prompts that the LLM answered for it.
+        reused: prompts whose answers were made before and only looked up.
+        reused_seconds: the time that the LLM took for the latter when they were made.
         trainable_parameters: number of trained scalars.
         training: the training run, if there was one.
     """
@@ -46,16 +49,34 @@ class FitReport:
     calls: int = 0
     trainable_parameters: int = 0
     training: TrainingRecord | None = None
+    reused: int = 0
+    reused_seconds: float = 0.0
 
 
 @dataclass
 class Fitted:
-    """A method that is ready to predict, with the bench it works on."""
+    """A method that is ready to predict, with the bench it works on.
+
+    Attributes:
+        name: its name.
+        method: the method itself.
+        bench: what it works with.
+        report: what fitting it did, once those were fitted that it is built on.
+        built_on: the trained methods that it is built on.
+    """
 
     name: str
     method: Method
     bench: Bench
     report: FitReport
+    built_on: tuple[Fitted, ...] = ()
+
+    def foundations(self) -> dict[Path, Fitted]:
+        """All trained methods below this one, each once, by the folder of what it has learned."""
+        found: dict[Path, Fitted] = {}
+        for other in self.built_on:
+            found |= {other.bench.folder: other, **other.foundations()}
+        return found
 
     def rankings(self, examples: Sequence[Example]) -> Iterator[list[int]]:
         """The ranking of each example's profile, best first; for methods that rank.
@@ -88,16 +109,25 @@ class Session:
         data: the data of each task, by its name.
         progress: where progress goes.
         cache: folder of everything that can be made again.
+        reuse: look up what the LLM has answered before; false where that is what is being tested.
     """
 
     def __init__(
-        self, plan: Plan, models: Models, data: Mapping[str, TaskData], progress: Progress, cache: Path
+        self,
+        plan: Plan,
+        models: Models,
+        data: Mapping[str, TaskData],
+        progress: Progress,
+        cache: Path,
+        *,
+        reuse: bool = True,
     ) -> None:
         self.plan = plan
         self.models = models
         self.data = data
         self.progress = progress
         self.cache = cache
+        self.generations = GenerationCache(cache / GENERATIONS, fresh=plan.request.fresh) if reuse else None
         self._fitted: dict[str, Fitted] = {}
         self._found: dict[str, LoadedMethod] = {}
 
@@ -167,8 +197,10 @@ class Session:
             if shared is not None:
                 bench.shared = shared
             instance = method.cls(config)
+            # Before this one, whose time is then its own, whether they are fitted now or were long ago.
+            built_on = tuple(bench.method(name) for name in instance.uses() if self._trains(name))
             report = self._ready(method, instance, bench)
-            self._fitted[key] = Fitted(method.name, instance, bench, report)
+            self._fitted[key] = Fitted(method.name, instance, bench, report, built_on)
         return self._fitted[key]
 
     def discard(
@@ -194,12 +226,20 @@ class Session:
             self._found[name] = load(find_method(name, self.plan.request.methods_dir))
         return self._found[name]
 
+    def _trains(self, name: str) -> bool:
+        return trains(load(find_method(name, self.plan.request.methods_dir)))
+
     def _folder(self, spec: Mapping[str, Any]) -> Path:
         return self.cache / "fits" / f"{spec['method']}-{spec['task']}-{request_key(spec)[:16]}"
 
     def forget(self) -> None:
         """Let go of the methods in memory; what they learned is on disk."""
         self._fitted.clear()
+
+    def close(self) -> None:
+        """Close the files that are kept open between the jobs."""
+        if self.generations is not None:
+            self.generations.close()
 
     def _bench(self, task: Task, seed: int, settings: RunSettings, folder: Path) -> Bench:
         def other(name: str, options: dict[str, Any]) -> Fitted:
@@ -218,6 +258,7 @@ class Session:
             cache=self.cache,
             progress=self.progress,
             other=other,
+            generations=self.generations,
         )
         return bench
 
@@ -236,14 +277,22 @@ class Session:
             _set_eval(instance)
             return read_as(FitReport, json.loads(done.read_text(encoding="utf-8")))
         _seed_torch(bench, "fit")
-        start, calls = time.monotonic(), bench.shared.calls
+        start, before = time.monotonic(), replace(bench.shared)
         report = instance.fit(bench, self.data[bench.task.name].split("train"))
         _set_eval(instance)
         training = _training_record(bench, report) if report is not None else None
         seconds = time.monotonic() - start
         if training is not None:
             seconds = max(seconds, training.seconds)  # a resumed training knows of the time before
-        result = FitReport(round(seconds, 3), bench.shared.calls - calls, trainable, training)
+        after = bench.shared
+        result = FitReport(
+            seconds=round(seconds, 3),
+            calls=after.calls - before.calls,
+            trainable_parameters=trainable,
+            training=training,
+            reused=after.reused - before.reused,
+            reused_seconds=round(after.reused_seconds - before.reused_seconds, 3),
+        )
         bench.folder.mkdir(parents=True, exist_ok=True)
         instance.save(bench.folder)
         write_atomic(done, pretty(plain(result)) + "\n")  # last: it says that the rest is there

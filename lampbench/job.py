@@ -13,7 +13,7 @@ import numpy as np
 from lampbench import metrics
 from lampbench.choice import ChoiceRecord, count_chosen, weigh_choice
 from lampbench.configure import as_dict
-from lampbench.cost import Cost, CostMeter
+from lampbench.cost import PREDICT, Cost, CostMeter
 from lampbench.environment import environment
 from lampbench.errors import LampbenchError, RequestError, RunError
 from lampbench.fitting import Fitted, Session, trains
@@ -118,16 +118,16 @@ def run_job(session: Session, job: Job, questions: Questions, command: str) -> R
     write_record(record, plan.results)
     llm = session.models.llm
     frozen = weights_fingerprint(llm.model)
+    if session.generations is not None:
+        session.generations.mark()
     try:
         with log:
             with meter.phase("fit"):
                 fitted = session.fitted(
                     job.method, job.config, job.task, job.seed, job.settings, fresh=plan.request.fresh
                 )
-            # Restored or fitted now, what fitting cost is what the method costs.
-            meter = CostMeter(replace(before, seconds=before.seconds | {"fit": fitted.report.seconds}))
-            meter.add_calls(fitted.report.calls)
-            _predict(session, job, fitted, questions, log, meter)
+            meter = CostMeter(_with_fit(before, fitted))
+            _predict(session, job, fitted, questions, log, meter, counted=before.examples)
             choice = _choice(job, fitted, questions, log, meter)
             if weights_fingerprint(llm.model) != frozen:
                 raise RunError(f"method '{job.method.name}' changed the frozen LLM: work on a copy of it")
@@ -135,6 +135,8 @@ def run_job(session: Session, job: Job, questions: Questions, command: str) -> R
     except BaseException as error:
         if weights_fingerprint(llm.model) != frozen:
             session.models.forget_llm()  # the next job gets an unspoilt one
+            if session.generations is not None:
+                session.generations.withdraw()
             session.discard(job.method, job.config, job.task, job.seed, job.settings)
         record = replace(record, cost=meter.cost(), finished=now())
         if isinstance(error, Exception):
@@ -149,29 +151,62 @@ def run_job(session: Session, job: Job, questions: Questions, command: str) -> R
 # The steps
 
 
+def _with_fit(before: Cost, fitted: Fitted) -> Cost:
+    """The cost of the interrupted part, with that of fitting: restored or fitted now, the method costs it.
+
+    So do the methods that it is built on; what they took was not spent on this run and counts as reused.
+    """
+    own, others = fitted.report, [other.report for other in fitted.foundations().values()]
+    reused = own.reused + sum(report.calls + report.reused for report in others)
+    seconds = own.reused_seconds + sum(report.seconds + report.reused_seconds for report in others)
+    return replace(
+        before,
+        seconds=before.seconds | {"fit": own.seconds},
+        calls_by_phase=before.calls_by_phase | {"fit": own.calls},
+        reused_by_phase=before.reused_by_phase | {"fit": reused},
+        reused_seconds=before.reused_seconds | {"fit": round(seconds, 3)},
+    )
+
+
 def _predict(
-    session: Session, job: Job, fitted: Fitted, questions: Questions, log: PredictionLog, meter: CostMeter
+    session: Session,
+    job: Job,
+    fitted: Fitted,
+    questions: Questions,
+    log: PredictionLog,
+    meter: CostMeter,
+    counted: int,
 ) -> None:
+    """Answer what is not answered yet; `counted` of the answers in the log are part of the meter's cost."""
     done = log.read()
     for line in done.values():
         meter.add_line(line)
+    # Left by a part that was killed before it could tell: at least a call each.
+    meter.add_calls(PREDICT, max(0, len(done) - counted))
     asked = questions.asked.without_outputs()
     # Long inputs first: neighbours are of similar length, and what does not fit into memory fails at once.
     todo = sorted((e for e in asked if e.id not in done), key=lambda e: -len(e.input))
     bench = fitted.bench
     examples = _shown(job, fitted, questions, todo)
     users = {e.id: e.user_id for e in todo}
-    calls = bench.shared.calls
+    spent = replace(bench.shared)
     title = f"{job.label} on {job.task.name}" + (f", seed {job.seed}" if job.seed else "")
-    with session.progress.bar(title, len(asked)) as bar, meter.phase("predict"):
+    with session.progress.bar(title, len(asked)) as bar, meter.phase(PREDICT):
         bar.update(len(done))
-        for prediction in checked(fitted.predict(examples), todo, job.method.name):
-            line = line_of(prediction, users[prediction.id])
-            log.append([line])
-            meter.add_line(line)
-            bar.advance()
-    # A method may ask the LLM more than once per question.
-    meter.add_calls(max(0, bench.shared.calls - calls - len(todo)))
+        try:
+            for prediction in checked(fitted.predict(examples), todo, job.method.name):
+                line = line_of(prediction, users[prediction.id])
+                log.append([line])
+                meter.add_line(line)
+                bar.advance()
+        finally:
+            now_spent = bench.shared
+            meter.add_calls(
+                PREDICT,
+                now_spent.calls - spent.calls,
+                now_spent.reused - spent.reused,
+                now_spent.reused_seconds - spent.reused_seconds,
+            )
     weights = [fitted.method.bytes_per_user(bench, example) for example in examples[:USERS_WEIGHED]]
     known = [weight for weight in weights if weight is not None]
     if known:

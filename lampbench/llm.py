@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ class Generation:
         soft_tokens: soft vectors in front of it.
         generated_tokens: tokens of the output, the end token included, padding not.
         truncated: whether the end of the prompt was cut off.
+        seconds: its even share of the time that its batch took.
     """
 
     text: str
@@ -54,6 +56,7 @@ class Generation:
     soft_tokens: int
     generated_tokens: int
     truncated: bool
+    seconds: float = field(default=0.0, compare=False)
 
 
 class FrozenLLM:
@@ -246,13 +249,15 @@ class FrozenLLM:
         self._check_positions(
             max(longest, max_new_tokens) if self.is_encoder_decoder else longest + max_new_tokens
         )
+        start = time.perf_counter()
         # Within inference mode: soft vectors may come with a graph, which ends here.
         with torch.inference_mode():
             inputs = pad_batch(batch, self.model, self._special.pad, left=not self.is_encoder_decoder)
             rows = beam_search(self.model, inputs, self._special, max_new_tokens=max_new_tokens, beams=beams)
         texts = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
+        seconds = (time.perf_counter() - start) / len(batch)
         return [
-            Generation(text.strip(), len(request.ids), request.n_soft, len(row), request.truncated)
+            Generation(text.strip(), len(request.ids), request.n_soft, len(row), request.truncated, seconds)
             for text, row, request in zip(texts, rows, batch, strict=True)
         ]
 

@@ -54,7 +54,7 @@ __all__ = [
     "write_record",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: the cost tells reused generations apart
 RECORD = "record.json"
 PREDICTIONS = "predictions.jsonl"
 

@@ -6,6 +6,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,18 +82,19 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
         _load(session, [job for _, job in todo])
     failures = []
     command = shareable(command_of(plan.request))
-    for number, job in todo:
-        try:
-            records[number] = run_job(session, job, questions[job.task.name], command)
-        except Exception as error:  # one failure must not cost the night's other runs
-            if len(todo) == 1:
-                raise
-            if not isinstance(error, LampbenchError):
-                traceback.print_exc(file=sys.stderr)
-            failures.append(f"{job.label} on {job.task.name}, seed {job.seed}: {error}")
-            progress.say(f"failed: {failures[-1]}")
-        finally:
-            session.forget()
+    with closing(session):
+        for number, job in todo:
+            try:
+                records[number] = run_job(session, job, questions[job.task.name], command)
+            except Exception as error:  # one failure must not cost the night's other runs
+                if len(todo) == 1:
+                    raise
+                if not isinstance(error, LampbenchError):
+                    traceback.print_exc(file=sys.stderr)
+                failures.append(f"{job.label} on {job.task.name}, seed {job.seed}: {error}")
+                progress.say(f"failed: {failures[-1]}")
+            finally:
+                session.forget()
     if failures:
         raise RunError(f"{len(failures)} of {len(todo)} runs failed; the first: {failures[0]}")
     return [records[number] for number in range(len(plan.jobs))]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lampbench import stats
+from lampbench.cost import Cost
 from lampbench.published import Published, PublishedTable, comparable, published_tables
 from lampbench.record import Record, task_order
 from lampbench.seed_runs import SeedRuns, p_value
@@ -64,10 +65,11 @@ class CostRow:
 
     Attributes:
         tasks: number of tasks.
-        prompt_tokens, soft_tokens, generated_tokens, llm_calls: per question.
+        prompt_tokens, soft_tokens, generated_tokens: per question.
+        llm_calls: generations that the method needs, per question; made for it or for another one before.
         trainable_parameters: of one run; the most, where tasks differ.
-        fit_seconds: sum over tasks, of the mean over seeds.
-        examples_per_second: questions per second of predicting, over all tasks.
+        fit_seconds: sum over tasks, of the mean over seeds; reused generations with the time they once took.
+        examples_per_second: questions per second of predicting, over all tasks; likewise.
         bytes_per_user: mean over tasks.
         peak_rss_bytes, peak_gpu_bytes: the most of any run.
     """
@@ -303,14 +305,14 @@ def _cost(label: str, tasks: Sequence[SeedRuns]) -> CostRow:
     questions = max(1, sum(cost.examples for cost in costs))
     timed = [(c.examples, c.examples_per_second) for c in costs if c.examples_per_second]
     kept = [cost.bytes_per_user for cost in costs if cost.bytes_per_user is not None]
-    fit = [statistics.fmean(r.cost.seconds.get("fit", 0.0) for r in runs.records) for runs in tasks]
+    fit = [statistics.fmean(_fit_seconds(record.cost) for record in runs.records) for runs in tasks]
     return CostRow(
         method=label,
         tasks=len(tasks),
         prompt_tokens=sum(cost.prompt_tokens for cost in costs) / questions,
         soft_tokens=sum(cost.soft_tokens for cost in costs) / questions,
         generated_tokens=sum(cost.generated_tokens for cost in costs) / questions,
-        llm_calls=sum(cost.llm_calls for cost in costs) / questions,
+        llm_calls=sum(cost.llm_calls + cost.reused_generations for cost in costs) / questions,
         trainable_parameters=max(record.method.trainable_parameters for record in records),
         fit_seconds=sum(fit),
         examples_per_second=sum(n for n, _ in timed) / sum(n / rate for n, rate in timed) if timed else None,
@@ -318,6 +320,10 @@ def _cost(label: str, tasks: Sequence[SeedRuns]) -> CostRow:
         peak_rss_bytes=max((c.peak_rss_bytes for c in costs if c.peak_rss_bytes is not None), default=None),
         peak_gpu_bytes=max((c.peak_gpu_bytes for c in costs if c.peak_gpu_bytes is not None), default=None),
     )
+
+
+def _fit_seconds(cost: Cost) -> float:
+    return cost.seconds.get("fit", 0.0) + cost.reused_seconds.get("fit", 0.0)
 
 
 def _failures(by_task: dict[str, dict[str, SeedRuns]], columns: tuple[str, ...]) -> tuple[FailureRow, ...]:

@@ -26,10 +26,15 @@ def test_tokens_and_calls_add_up(clock: list[float]) -> None:
     meter = CostMeter()
     meter.add_line(LINE)
     meter.add_line(LINE)
-    meter.add_calls(5)
+    meter.add_calls("fit", 5)
+    meter.add_calls("predict", 1)
+    meter.add_calls("predict", 1, reused=3, reused_seconds=0.5)
     cost = meter.cost()
     assert (cost.examples, cost.prompt_tokens, cost.soft_tokens, cost.generated_tokens) == (2, 20, 4, 6)
-    assert cost.llm_calls == 7
+    assert (cost.llm_calls, cost.calls_by_phase) == (7, {"fit": 5, "predict": 2})
+    assert (cost.reused_generations, cost.reused_by_phase) == (3, {"fit": 0, "predict": 3})
+    assert cost.reused_seconds == {"fit": 0.0, "predict": 0.5}
+    assert cost.seconds == {}  # nothing was waited for
 
 
 def test_seconds_of_a_phase_add_up_also_when_it_fails(clock: list[float]) -> None:
@@ -68,17 +73,41 @@ def test_the_rate_counts_only_questions_answered_while_timed(clock: list[float])
     assert cost.examples_per_second == 2.0
 
 
+def test_the_rate_is_what_it_would_be_if_nothing_had_been_reused(clock: list[float]) -> None:
+    meter = CostMeter()
+    with meter.phase("predict"):
+        clock[0] += 0.5
+        for _ in range(4):
+            meter.add_line(LINE)
+        meter.add_calls("predict", 1, reused=3, reused_seconds=1.5)
+        assert meter.cost().examples_per_second == 2.0
+    cost = meter.cost()
+    assert cost.examples_per_second == 2.0  # 4 questions, 0.5 s now and 1.5 s when they were first answered
+    assert cost.seconds == {"predict": 0.5}
+
+
 def test_a_resumed_run_carries_on_seconds_peaks_and_other_calls(clock: list[float]) -> None:
-    before = Cost(examples=2, llm_calls=12, prompt_tokens=99, seconds={"fit": 4.0}, peak_rss_bytes=2**50)
+    before = Cost(
+        examples=2,
+        llm_calls=12,
+        calls_by_phase={"fit": 10, "predict": 2},
+        reused_by_phase={"fit": 7},
+        reused_seconds={"fit": 3.5},
+        prompt_tokens=99,
+        seconds={"fit": 4.0},
+        peak_rss_bytes=2**50,
+    )
     meter = CostMeter(before)
     meter.add_line(LINE)
+    meter.add_calls("predict", 1)
     with meter.phase("fit"):
         clock[0] += 1
     cost = meter.cost()
     assert cost.seconds == {"fit": 5.0}
     assert cost.peak_rss_bytes == 2**50
     assert cost.prompt_tokens == 10  # counted from the log, not twice
-    assert cost.llm_calls == 11
+    assert cost.llm_calls == 13
+    assert (cost.reused_generations, cost.reused_seconds["fit"]) == (7, 3.5)
 
 
 def test_bytes_per_user_is_a_mean_and_unknown_unless_stated(clock: list[float]) -> None:
