@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from lampbench.feedback import usefulness
 from lampbench.method import Bench, Method, Prediction, ProfileConfig
 from lampbench.pool import Pool
 from lampbench.selector import Selector, Tokens, score_texts, selection_loss
 from lampbench.training import TrainReport, TrainSettings, precision_for, steps_for
-from lampbench.utility import utilities
 
 if TYPE_CHECKING:
     from lampbench.data import Example, Split
@@ -150,7 +150,7 @@ class SelectionMethod(Method):
         pool = self.pool(bench)
         # Neighbours of similar length, for the LLM's batches.
         examples = sorted(examples, key=lambda example: -len(example.input))
-        golds = {example.id: example.output or "" for example in examples}
+        golds = [example.output or "" for example in examples]
         texts, values = [], []
         for name in pool.members:
             prompts = [prompt.text for prompt in pool.prompts(name, examples)]
@@ -160,8 +160,7 @@ class SelectionMethod(Method):
                     outputs.append(prediction.output)
                     bar.advance()
             texts.append(self.tokenized(prompts, outputs))
-            good = utilities(bench.task, dict(zip(golds, outputs, strict=True)), golds)
-            values.append([good[example.id] for example in examples])
+            values.append(usefulness(bench.task, outputs, golds).tolist())
         return [
             Candidates(text, value)
             for text, value in zip(zip(*texts, strict=True), zip(*values, strict=True), strict=True)

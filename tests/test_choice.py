@@ -1,4 +1,4 @@
-"""How good an answer is, how well one was chosen, and where that is shown."""
+"""How well a method chose among answers, and where that is shown."""
 
 from __future__ import annotations
 
@@ -13,25 +13,6 @@ from lampbench.cli_list import record_rows
 from lampbench.record import read_record
 from lampbench.summary import results_table
 from lampbench.tasks import get_task
-from lampbench.utility import utilities
-
-
-def test_the_utility_of_a_rating_is_one_minus_its_share_of_the_largest_error() -> None:
-    golds = {"a": "4", "b": "4", "c": "1", "d": "3", "e": "3", "f": "2"}
-    outputs = {"a": "4", "b": "2", "c": "5", "d": "4.0", "e": "none", "f": "90"}
-    # The largest errors are 3, 3, 4, 2, 2 and 3.
-    expected = {"a": 1.0, "b": 1 / 3, "c": 0.0, "d": 0.5, "e": 0.0, "f": 0.0}
-    assert utilities(get_task("LaMP-3"), outputs, golds) == pytest.approx(expected)
-
-
-def test_the_utility_of_other_answers_is_accuracy_or_rouge_1() -> None:
-    assert utilities(get_task("LaMP-1"), {"a": "[1]", "b": "[1]"}, {"a": "[1]", "b": "[2]"}) == {
-        "a": 1.0,
-        "b": 0.0,
-    }
-    # One of two words of either text: precision and recall of a half.
-    assert utilities(get_task("LaMP-7"), {"a": "red cat"}, {"a": "red dog"}) == pytest.approx({"a": 0.5})
-
 
 RATINGS = {
     "one": {"a": "5", "b": "1", "c": "3"},
