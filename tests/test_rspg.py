@@ -434,6 +434,15 @@ def test_the_record_tells_what_was_chosen_and_what_could_have_been(
         assert record.encoder is not None
         assert "bounds" in record.cost.seconds
     assert records["bm25"].choice is None
+
+    # The pool has answered the questions before, and the first selector asked it the training questions.
+    pre, post = (records[name].cost for name in ("rspg-pre", "rspg-post"))
+    n, n_train = 6, 8
+    assert (pre.calls_by_phase["predict"], pre.reused_by_phase["predict"]) == (0, n)
+    assert (post.calls_by_phase["predict"], post.reused_by_phase["predict"]) == (0, n * len(POOL))
+    fits = [(cost.calls_by_phase["fit"], cost.reused_by_phase["fit"]) for cost in (pre, post)]
+    assert [sum(fit) for fit in fits] == [n_train * len(POOL)] * 2
+    assert sorted(calls > 0 for calls, _ in fits) == [False, True]
     assert json.loads((records["rspg-pre"].folder / "record.json").read_text())["choice"]["success"] <= 1
 
 
