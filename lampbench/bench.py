@@ -123,6 +123,10 @@ class Bench:
         """The dense retriever's encoder (Contriever in the published settings)."""
         return self._models.retriever
 
+    def text_encoder(self, name: str) -> TextEncoder:
+        """`encoder`, `retriever`, or another encoder by hub name or folder; name it in `Method.needs`."""
+        return self._models.get(name)
+
     @property
     def items(self) -> ItemTable:
         """All distinct profile items: the table that `Example.item_rows` points into."""

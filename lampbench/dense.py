@@ -31,7 +31,7 @@ class DenseMethod(RetrievalMethod):
 
     config: Any  # a DenseConfig
     default_config: ClassVar[type] = DenseConfig
-    needs: ClassVar[frozenset[str]] = frozenset({"retriever"})
+    needs: frozenset[str] = frozenset({"retriever"})
 
     def encoder_of(self, bench: Bench) -> TextEncoder:
         """Who encodes both questions and items."""

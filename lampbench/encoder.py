@@ -29,6 +29,7 @@ from lampbench.frozen import weights_fingerprint
 KNOWN_POOLING = {
     r"BAAI(/|--)bge-": "cls",  # github.com/FlagOpen/FlagEmbedding: the hidden state of [CLS]
     r"facebook(/|--)contriever": "mean",  # github.com/facebookresearch/contriever: masked mean
+    r"allenai(/|--)longformer-": "cls",  # arXiv:2404.05970 (RSPG): what stands at the first token
 }
 
 # Token positions of one batch, padding included: enough to keep the device busy, small enough for its caches

@@ -129,6 +129,7 @@ class Session:
         self.cache = cache
         self.generations = GenerationCache(cache / GENERATIONS, fresh=plan.request.fresh) if reuse else None
         self._fitted: dict[str, Fitted] = {}
+        self._found: dict[str, LoadedMethod] = {}
 
     def spec(
         self,
@@ -149,9 +150,9 @@ class Session:
         options = as_dict(config)
         if for_fit:
             options = {n: v for n, v in options.items() if n not in method.cls.predict_options}
-        uses = {}
-        for name in method.cls(config).uses():
-            other = load(find_method(name, self.plan.request.methods_dir))
+        uses, instance = {}, method.cls(config)
+        for name in instance.uses():
+            other = self._method(name)
             other_config = self.plan.config_of(other, task, self.plan.settings_of.get(name, {}))
             uses[name] = self.spec(other, other_config, task, seed, settings)
         return {
@@ -164,7 +165,7 @@ class Session:
             "prompts": PROMPT_VERSION,
             "setting": data.setting,
             "train": data.split("train").fingerprint if trains(method) else None,
-            "models": {role: self.models.identity(role) for role in ("llm", *sorted(method.cls.needs))},
+            "models": {role: self.models.identity(role) for role in ("llm", *sorted(instance.needs))},
             "limits": asdict(settings),
             "seed": seed,
         }
@@ -212,11 +213,18 @@ class Session:
 
     def roles(self, method: LoadedMethod, config: Any) -> frozenset[str]:
         """The models besides the LLM that the method needs, itself or through those it is built on."""
-        roles = set(method.cls.needs)
-        for name in method.cls(config).uses():
-            other = load(find_method(name, self.plan.request.methods_dir))
+        instance = method.cls(config)
+        roles = set(instance.needs)
+        for name in instance.uses():
+            other = self._method(name)
             roles |= self.roles(other, other.config())
         return frozenset(roles)
+
+    def _method(self, name: str) -> LoadedMethod:
+        # Looked up once: it takes tens of milliseconds, and a pool asks for many, time and again.
+        if name not in self._found:
+            self._found[name] = load(find_method(name, self.plan.request.methods_dir))
+        return self._found[name]
 
     def _trains(self, name: str) -> bool:
         return trains(load(find_method(name, self.plan.request.methods_dir)))
@@ -235,7 +243,7 @@ class Session:
 
     def _bench(self, task: Task, seed: int, settings: RunSettings, folder: Path) -> Bench:
         def other(name: str, options: dict[str, Any]) -> Fitted:
-            method = load(find_method(name, self.plan.request.methods_dir))
+            method = self._method(name)
             values = {**self.plan.settings_of.get(name, {}), **options}
             config = self.plan.config_of(method, task, values)
             return self.fitted(method, config, task, seed, settings, shared=bench.shared)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampbench import metrics
+from lampbench.choice import ChoiceRecord, count_chosen, weigh_choice
 from lampbench.configure import as_dict
 from lampbench.cost import PREDICT, Cost, CostMeter
 from lampbench.environment import environment
@@ -127,9 +128,10 @@ def run_job(session: Session, job: Job, questions: Questions, command: str) -> R
                 )
             meter = CostMeter(_with_fit(before, fitted))
             _predict(session, job, fitted, questions, log, meter, counted=before.examples)
+            choice = _choice(job, fitted, questions, log, meter)
             if weights_fingerprint(llm.model) != frozen:
                 raise RunError(f"method '{job.method.name}' changed the frozen LLM: work on a copy of it")
-            record = _finished(record, job, fitted, questions, log, meter)
+            record = replace(_finished(record, job, fitted, questions, log, meter), choice=choice)
     except BaseException as error:
         if weights_fingerprint(llm.model) != frozen:
             session.models.forget_llm()  # the next job gets an unspoilt one
@@ -185,16 +187,14 @@ def _predict(
     # Long inputs first: neighbours are of similar length, and what does not fit into memory fails at once.
     todo = sorted((e for e in asked if e.id not in done), key=lambda e: -len(e.input))
     bench = fitted.bench
-    kind: Any = getattr(job.config, "profile", "own")
-    viewed = view(kind, job.task, todo, questions.whole.without_outputs(), bench.rng)
-    bench.shared.items = viewed.items
+    examples = _shown(job, fitted, questions, todo)
     users = {e.id: e.user_id for e in todo}
     spent = replace(bench.shared)
     title = f"{job.label} on {job.task.name}" + (f", seed {job.seed}" if job.seed else "")
     with session.progress.bar(title, len(asked)) as bar, meter.phase(PREDICT):
         bar.update(len(done))
         try:
-            for prediction in checked(fitted.predict(viewed.examples), todo, job.method.name):
+            for prediction in checked(fitted.predict(examples), todo, job.method.name):
                 line = line_of(prediction, users[prediction.id])
                 log.append([line])
                 meter.add_line(line)
@@ -207,10 +207,39 @@ def _predict(
                 now_spent.reused - spent.reused,
                 now_spent.reused_seconds - spent.reused_seconds,
             )
-    weights = [fitted.method.bytes_per_user(bench, example) for example in viewed.examples[:USERS_WEIGHED]]
+    weights = [fitted.method.bytes_per_user(bench, example) for example in examples[:USERS_WEIGHED]]
     known = [weight for weight in weights if weight is not None]
     if known:
         meter.set_kept(sum(known), len(known))
+
+
+def _shown(job: Job, fitted: Fitted, questions: Questions, examples: Sequence[Example]) -> Sequence[Example]:
+    """The questions with the history that the job's method is to see."""
+    kind: Any = getattr(job.config, "profile", "own")
+    population = questions.whole.without_outputs()
+    viewed = view(kind, job.task, examples, population, fitted.bench.rng)
+    fitted.bench.shared.items = viewed.items
+    return viewed.examples
+
+
+def _choice(
+    job: Job, fitted: Fitted, questions: Questions, log: PredictionLog, meter: CostMeter
+) -> ChoiceRecord | None:
+    """How well the method chose among answers; None for a method that does not choose."""
+    chosen = {id: line.get("extra", {}).get("chosen") for id, line in log.read().items()}
+    if not all(isinstance(name, str) for name in chosen.values()):
+        return None
+    counts = ChoiceRecord(chosen=count_chosen(chosen))
+    if not questions.asked.has_outputs:
+        return counts
+    with meter.phase("bounds"):  # the LLM calls in it serve the record, not the user: they are no cost
+        asked = sorted(questions.asked.without_outputs(), key=lambda e: -len(e.input))
+        pool = fitted.method.alternatives(fitted.bench, _shown(job, fitted, questions, asked))
+        answers = {
+            name: {p.id: p.output for p in checked(predictions, asked, f"{job.method.name}: {name}")}
+            for name, predictions in pool.items()
+        }
+        return weigh_choice(job.task, chosen, answers, questions.asked.golds) if answers else counts
 
 
 def checked(
@@ -296,7 +325,7 @@ def _first_record(session: Session, job: Job, questions: Questions, key: str, co
             variant=job.variant,
             origin=info.origin,
             sha256=info.sha256(),
-            config=as_dict(job.config),
+            config={n: shareable(v) if isinstance(v, str) else v for n, v in as_dict(job.config).items()},
             summary=cls.summary,
             paper=cls.paper,
             reads_profile=cls.reads_profile,

@@ -97,8 +97,9 @@ class Method:
     order: ClassVar[int | None] = None
     """Place among the columns of a table, low first; None: after those that have one."""
 
-    needs: ClassVar[frozenset[str]] = frozenset()
-    """Models it uses besides the LLM, `encoder` or `retriever`: loaded before anything runs."""
+    needs: frozenset[str] = frozenset()
+    """Models it uses besides the LLM: `encoder`, `retriever`, or the hub name or folder of another text encoder.
+    They are loaded before anything runs. Of the class; of an instance where its options decide."""
 
     check_options: ClassVar[Mapping[str, Any]] = {}
     """Options that make it small: `lampbench check` proves the rules with a few steps of training."""
@@ -132,6 +133,14 @@ class Method:
     def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
         """One prediction per example, in order. The examples carry no outputs."""
         raise NotImplementedError
+
+    def alternatives(self, bench: Bench, examples: Sequence[Example]) -> Mapping[str, Iterator[Prediction]]:
+        """The answers that it chose among, by name, for a method that chooses; one per example, in order.
+
+        Asked after the predictions, whose extra `chosen` holds the name, to tell how good the choice was. What
+        they cost is not counted as the method's.
+        """
+        return {}
 
     def bytes_per_user(self, bench: Bench, example: Example) -> int | None:
         """Bytes that must be kept for the user of this question between questions; None: unknown."""

@@ -40,6 +40,19 @@ class Models:
     def __init__(self, choice: ModelChoice) -> None:
         self.choice = choice
         self._identities: dict[str, dict[str, str]] = {}
+        self._more: dict[str, TextEncoder] = {}
+
+    def get(self, name: str) -> Any:
+        """The model of a role, or another text encoder by its hub name or folder."""
+        if name in ROLES:
+            return getattr(self, name)
+        if name not in self._more:
+            self._more[name] = self._encoder(name, "auto")
+        return self._more[name]
+
+    def name_of(self, role: str) -> str:
+        """The hub name or folder behind a role; any other name is its own."""
+        return str(getattr(self.choice, role)) if role in ROLES else role
 
     def forget_llm(self) -> None:
         """Load the LLM anew when it is used next."""
@@ -89,23 +102,23 @@ class Models:
         from lampbench.checkpoint import folder_revision
         from lampbench.devices import resolve_device, resolve_dtype
 
-        name = str(getattr(self.choice, role))
-        dtype = {"llm": self.choice.dtype, "encoder": "auto", "retriever": "float32"}[role]
+        name = self.name_of(role)
+        dtype = {"llm": self.choice.dtype, "retriever": "float32"}.get(role, "auto")
         precision = str(resolve_dtype(dtype, resolve_device(self.choice.device))).removeprefix("torch.")
         folder = Path(name).expanduser()
         if folder.is_dir():
             pooling = folder / "1_Pooling" / "config.json"
             revision = folder_revision(folder) + (pooling.read_text() if pooling.is_file() else "")
             return {"id": model_name(name), "revision": revision, "dtype": precision}
-        revision = self._commit(role, name) or getattr(self, role).revision
+        revision = self._commit(role, name) or self.get(role).revision
         return {"id": name, "revision": revision, "dtype": precision}
 
     def _commit(self, role: str, name: str) -> str | None:
         """The commit of a hub model: that of the loaded one, or else of the one on disk."""
         from huggingface_hub import try_to_load_from_cache
 
-        if role in self.__dict__:
-            return getattr(self, role).revision
+        if role in self.__dict__ or role in self._more:
+            return self.get(role).revision
         try:
             found = try_to_load_from_cache(name, "config.json")
         except ValueError:  # no name that the hub could have

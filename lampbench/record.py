@@ -23,6 +23,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from lampbench.choice import ChoiceRecord
 from lampbench.cost import Cost
 from lampbench.environment import Environment
 from lampbench.errors import RequestError
@@ -34,6 +35,7 @@ __all__ = [
     "PREDICTIONS",
     "RECORD",
     "SCHEMA_VERSION",
+    "ChoiceRecord",
     "DataRecord",
     "MethodRecord",
     "MetricRecord",
@@ -165,6 +167,7 @@ class Record:
         metrics: by key, the task's main metric first.
         counts: what went wrong how often: `n`, `truncated`, `unparsed`, `empty` (outputs), `empty_profile`,
             `undated`.
+        choice: of a method that chooses among answers: how often which, and what choosing could have reached.
         predictions_sha256: hash of the predictions.jsonl that was scored.
         started, finished: UTC times.
         folder: where the record was read from; not part of the file.
@@ -188,6 +191,7 @@ class Record:
     counts: dict[str, int] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
     training: TrainingRecord | None = None
+    choice: ChoiceRecord | None = None
     environment: Environment = field(default_factory=Environment)
     predictions_sha256: str | None = None
     started: str | None = None

@@ -15,6 +15,7 @@ from lampbench.errors import RequestError, unknown
 from lampbench.method import Method, RunSettings
 from lampbench.models import ModelChoice
 from lampbench.preset import Preset, load_preset
+from lampbench.record import shareable
 from lampbench.registry import LoadedMethod, find_method, list_methods, load
 from lampbench.tasks import SETTINGS, TASKS, Task, get_task
 
@@ -149,7 +150,9 @@ def make_plan(request: RunRequest) -> Plan:
         for task in tasks:
             limits = RunSettings(preset.max_input_tokens, preset.max_new_tokens[task.name], preset.beams)
             jobs += [Job(method, variant, configs[task.name], task, seed, limits) for seed in seeds]
-    _check_used(jobs, request)
+    # A method may reuse what the methods it is built on have computed, so it goes after them.
+    depth = {job.label: len(_uses(job.method, job.config, request)) for job in jobs[:: len(seeds)]}
+    jobs.sort(key=lambda job: depth[job.label])
     _check_places(jobs)
     return Plan(
         request=request,
@@ -190,15 +193,13 @@ def _names(value: Names, everything: Mapping[str, Any]) -> list[str]:
 
 
 def _methods(request: RunRequest) -> list[tuple[LoadedMethod, str | None]]:
-    """The methods asked for with their named variants, those that others are built on first."""
+    """The methods asked for with their named variants."""
     infos = {info.name: info for info in list_methods(request.methods_dir) if not info.error}
     chosen = []
     for spec in _names(request.method, infos):
         name, _, named = spec.partition("+")
         chosen.append((load(find_method(name, request.methods_dir)), named or None))
-    # A method may reuse what the methods it is built on have computed, so it goes after them.
-    depth = {method.name: len(_uses(method, request)) for method, _ in chosen}
-    return sorted(chosen, key=lambda pair: depth[pair[0].name])
+    return chosen
 
 
 def _broken(request: RunRequest) -> tuple[str, ...]:
@@ -208,14 +209,19 @@ def _broken(request: RunRequest) -> tuple[str, ...]:
     return tuple(f"{m.name}: {m.error} ({m.path})" for m in list_methods(request.methods_dir) if m.error)
 
 
-def _uses(method: LoadedMethod, request: RunRequest, seen: tuple[str, ...] = ()) -> set[str]:
-    """The methods that it is built on with default options, directly or through others."""
+def _uses(method: LoadedMethod, config: Any, request: RunRequest, seen: tuple[str, ...] = ()) -> set[str]:
+    """The methods that it is built on, directly or (with default options) through others.
+
+    Raises:
+        RequestError: one of them does not exist or does not load, or they are built on each other.
+    """
     if method.name in seen:
         raise RequestError(f"methods are built on each other: {' → '.join([*seen, method.name])}")
     names: set[str] = set()
-    for name in _instance(method, make_config(method.config, {}, owner=method.name)).uses():
+    for name in _instance(method, config).uses():
         used = load(find_method(name, request.methods_dir))
-        names |= {name} | _uses(used, request, (*seen, method.name))
+        usual: Any = make_config(used.config, {}, owner=name)
+        names |= {name} | _uses(used, usual, request, (*seen, method.name))
     return names
 
 
@@ -228,13 +234,6 @@ def _instance(method: LoadedMethod, config: Any) -> Method:
         raise RequestError(
             f"method '{method.name}' is broken: {type(error).__name__}: {error} ({method.info.path})"
         ) from error
-
-
-def _check_used(jobs: Sequence[Job], request: RunRequest) -> None:
-    """Every method that a job is built on exists and loads."""
-    for job in jobs:
-        for name in _instance(job.method, job.config).uses():
-            load(find_method(name, request.methods_dir))
 
 
 def _check_places(jobs: Sequence[Job]) -> None:
@@ -306,7 +305,7 @@ def _variant(
 def _slug(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ",".join(_slug(part) for part in value)
-    text = str(value).lower() if isinstance(value, bool) or value is None else str(value)
+    text = str(value).lower() if isinstance(value, bool) or value is None else shareable(str(value))
     return re.sub(r"[^A-Za-z0-9._,-]+", "-", text).strip("-") or "empty"
 
 

@@ -146,8 +146,8 @@ def _load(session: Session, jobs: Sequence[Job]) -> None:
     """Load every model that a job will use now, so that a wrong one is told at the start."""
     roles = {role for job in jobs for role in session.roles(job.method, job.config)}
     for role in ("llm", *sorted(roles)):
-        session.progress.say(f"loading the {role}: {model_name(getattr(session.plan.models, role))}")
-        getattr(session.models, role)
+        session.progress.say(f"loading the {role}: {model_name(session.models.name_of(role))}")
+        session.models.get(role)
 
 
 def command_of(request: RunRequest) -> str:

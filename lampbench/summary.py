@@ -8,11 +8,15 @@ from statistics import mean
 from lampbench.record import Record
 from lampbench.tasks import get_task, metric
 
+BOUNDS = {"best of pool": "upper", "worst of pool": "lower"}
+"""Rows of methods that choose among answers, and where their records have them."""
+
 
 def results_table(records: Sequence[Record], width: int = 80) -> str:
     """The results of some runs, the mean over seeds, the best of each row marked with *.
 
-    A metric says little without its failures: where outputs could not be parsed, a row tells how many.
+    A metric says little without its failures: where outputs could not be parsed, a row tells how many. Where a
+    method chooses among answers, rows tell its main metric had it always chosen the best or the worst one.
     Methods that do not fit into the width go on below.
     """
     tasks = list(dict.fromkeys(record.task for record in records))
@@ -20,6 +24,8 @@ def results_table(records: Sequence[Record], width: int = 80) -> str:
     names: list[tuple[str, str]] = []
     for task in tasks:
         names += [(task, m.key) for m in get_task(task).metrics]
+        if any(r.choice is not None and r.choice.upper for r in records if r.task == task):
+            names += [(task, bound) for bound in BOUNDS]
         names += [(task, count) for count in ("unparsed", "empty") if _counted(records, task, count)]
     first = max([len(_row_name(*name)) for name in names], default=0)
     blocks: list[list[str]] = [[]]
@@ -43,7 +49,7 @@ def results_table(records: Sequence[Record], width: int = 80) -> str:
 
 
 def _row_name(task: str, name: str) -> str:
-    if name in ("unparsed", "empty"):
+    if name in ("unparsed", "empty") or name in BOUNDS:
         return f"{task}   {name}"
     m = metric(name)
     return f"{task} {m.label} {'↑' if m.higher_is_better else '↓'}"
@@ -55,6 +61,13 @@ def _row(records: Sequence[Record], task: str, name: str, labels: Sequence[str])
     if name in ("unparsed", "empty"):
         totals = {label: sum(r.counts.get(name, 0) for r in runs) for label, runs in here.items()}
         return {label: f"{totals[label]} " if here[label] else "- " for label in labels}
+    if name in BOUNDS:
+        key = get_task(task).metric.key
+        bounds = {
+            label: [getattr(r.choice, BOUNDS[name])[key] for r in runs if r.choice and r.choice.upper]
+            for label, runs in here.items()
+        }
+        return {label: f"{mean(found):.3f} " if found else "- " for label, found in bounds.items()}
     values = {
         label: mean(run.metrics[name].value for run in runs)
         for label, runs in here.items()
