@@ -172,6 +172,8 @@ class Bench:
         examples: Sequence[Example],
         requests: Iterable[Request | str],
         ranked: Iterable[Sequence[str]] | None = None,
+        *,
+        llm: FrozenLLM | None = None,
     ) -> Iterator[Prediction]:
         """One prediction per example, in order, as the batches are done.
 
@@ -179,11 +181,12 @@ class Bench:
             examples: the questions.
             requests: their prompts, with or without soft vectors; may be a generator, read one batch ahead.
             ranked: per example, the ids of the items in its prompt, best first.
+            llm: who answers in place of the frozen LLM, such as a tuned copy (`bench.llm.using(...)`).
         """
         from lampbench.llm import Request
 
         as_requests = (Request(r) if isinstance(r, str) else r for r in requests)
-        generations = self.llm.stream(
+        generations = (llm or self.llm).stream(
             as_requests,
             max_input_tokens=self.settings.max_input_tokens,
             max_new_tokens=self.settings.max_new_tokens,
