@@ -32,7 +32,7 @@ def add_adapter(model: Any, name: str, shape: AdapterShape, *, seed: int) -> Non
     Its weights are float32 whatever the precision of the model, and depend on `seed` alone.
 
     Raises:
-        RequestError: the model has none of the layers that the shape names.
+        RequestError: the model has no layer of a name in the shape.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -103,12 +103,15 @@ def _layers_named(model: nn.Module, targets: Sequence[str]) -> list[str]:
         if (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D") and ".lora_" not in name
     }
     linear.discard("lm_head")  # in many models the embeddings once more
-    wanted = {name for target in targets for name in (target, f"{target}_proj")}
-    if not wanted & linear:
-        raise RequestError(
-            f"targets {', '.join(targets)}: the LLM has no such layers; it has " + ", ".join(sorted(linear))
-        )
-    return sorted(wanted & linear)
+    chosen: set[str] = set()
+    for target in targets:
+        found = {target, f"{target}_proj"} & linear
+        if not found:
+            raise RequestError(
+                f"targets: the LLM has no layers named '{target}'; it has {', '.join(sorted(linear))}"
+            )
+        chosen |= found
+    return sorted(chosen)
 
 
 class AdapterBank:

@@ -77,7 +77,10 @@ def test_the_twin_holds_the_llms_own_weights_and_its_adapters_alone_are_trained(
     optimizer = torch.optim.SGD(trained, lr=1.0)
     llm.using(model).loss(PROMPTS, TARGETS, max_input_tokens=16, max_target_tokens=6).backward()
     optimizer.step()
-    assert {name.split(".lora_")[1][0] for name, p in model.named_parameters() if p.requires_grad} == {"A", "B"}
+    assert {name.split(".lora_")[1][0] for name, p in model.named_parameters() if p.requires_grad} == {
+        "A",
+        "B",
+    }
     assert all(p.grad is None for p in llm.model.parameters())
     assert not torch.equal(losses(llm.using(model)), losses(llm))
     assert weights_fingerprint(llm.model) == before
@@ -165,8 +168,8 @@ def test_an_adapter_stands_on_another_one_that_takes_part_for_all(llm: FrozenLLM
 
 
 def test_layers_that_are_not_there_are_told_with_those_that_are(llm: FrozenLLM) -> None:
-    with pytest.raises(RequestError, match=r"targets query: the LLM has no such layers; it has .*\bk"):
-        add_adapter(llm.twin(), "user", AdapterShape(targets=("query",)), seed=0)
+    with pytest.raises(RequestError, match=r"no layers named 'query'; it has .*\bk"):
+        add_adapter(llm.twin(), "user", AdapterShape(targets=("q", "query")), seed=0)
 
 
 def test_adapters_of_a_bf16_llm_are_float32(tmp_path: Path) -> None:
