@@ -116,7 +116,9 @@ class Method(lampbench.method.Method):
         while start < len(examples):
             end = _end_of_group(histories, start, self.config.users_at_once)
             group = [examples[i] for i in range(start, end)]
-            firsts = dict(zip(reversed(histories[start:end]), reversed(group), strict=True))
+            firsts: dict[bytes, Example] = {}
+            for history, example in zip(histories[start:end], group, strict=True):
+                firsts.setdefault(history, example)
             files = self._adapters(bench, firsts)
             bank.load([_read(file) for file in files.values()])
             place = {history: i for i, history in enumerate(files)}

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from lampbench.methods import adhoc, bm25, finetune, lora
 from safetensors.torch import load_file
 from torch import Tensor
 from tuned_bench import ANIMALS, COLOUR_OF, KINDS, MATRICES, answers, headlines, make_bench, ready, small_llm
@@ -20,6 +19,7 @@ from lampbench.data import TaskData
 from lampbench.errors import RequestError
 from lampbench.frozen import weights_fingerprint
 from lampbench.llm import FrozenLLM, Request
+from lampbench.methods import adhoc, bm25, finetune, lora
 from lampbench.prompts import personalized_prompt
 from lampbench.training import TrainSettings
 

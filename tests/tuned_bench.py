@@ -21,7 +21,7 @@ from transformers import (
 
 from lampbench.bench import Bench, RunSettings
 from lampbench.data import TaskData, open_task
-from lampbench.fitting import Fitted, FitReport
+from lampbench.fitting import FitReport, Fitted
 from lampbench.llm import FrozenLLM
 from lampbench.method import Method
 from lampbench.progress import Progress
