@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from lampbench import metrics
+from lampbench.errors import RequestError
 from lampbench.method import Bench, Method, Prediction, RetrievalConfig
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class TunedMethod(Method):
         raise NotImplementedError
 
     def uses(self) -> tuple[str, ...]:
+        if self.config.retriever == self.name:
+            raise RequestError(f"option retriever of {self.name}: it cannot be its own retriever")
         return () if self.config.retriever == NO_RETRIEVER else (self.config.retriever,)
 
     def build(self, bench: Bench) -> nn.Module:

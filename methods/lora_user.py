@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -93,20 +93,25 @@ class Method(lampbench.method.Method):
     def build(self, bench: Bench) -> nn.Module:
         from torch import nn
 
-        from lampbench.adapters import activate, adapter_weights, add_adapter
+        from lampbench.adapters import activate, adapter_weights, add_adapter, set_adapter_weights
 
         model = bench.llm.twin()
+        self.below = [TASK] if self.config.task_lora else []
+        if self.config.task_lora:
+            learned = bench.method("lora", retriever="none").method
+            assert learned.module is not None  # it is fitted
+            # Frozen below the users', as if it were merged into the LLM: no dropout.
+            add_adapter(model, TASK, replace(learned.config, dropout=0.0), seed=0)
+            set_adapter_weights(model, TASK, adapter_weights(learned.module.get_submodule("llm"), TASK))
         add_adapter(model, USER, self.config, seed=int(bench.rng("lora-user").integers(2**62)))
         self.start = adapter_weights(model, USER)
-        self.below: list[str] = []
-        activate(model, [USER], training=[USER])
+        activate(model, [*self.below, USER], training=[USER])
         return nn.ModuleDict({"llm": model})
 
     def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
         from lampbench.adapters import AdapterBank
         from lampbench.llm import Request
 
-        self._add_task_adapter(bench)
         model = self._module.get_submodule("llm")
         bank = AdapterBank(model, USER, self.below)
         llm = bench.llm.using(model, bank)
@@ -192,23 +197,6 @@ class Method(lampbench.method.Method):
         # Without checkpoints: a user is trained in seconds, and those that are done are on disk.
         train(module, pairs, loss, settings)
         return adapter_weights(model, USER)
-
-    def _add_task_adapter(self, bench: Bench) -> None:
-        """Put the task's adapter below the users', where it belongs and is not there yet."""
-        from dataclasses import replace
-
-        from lampbench.adapters import adapter_weights, add_adapter, set_adapter_weights
-
-        if self.below or not self.config.task_lora:
-            return
-        model = self._module.get_submodule("llm")
-        learned = bench.method("lora", retriever="none").method
-        assert learned.module is not None  # it is fitted
-        shape: Any = learned.config
-        # Frozen below the users', as if it were merged into the LLM: no dropout.
-        add_adapter(model, TASK, replace(shape, dropout=0.0), seed=0)
-        set_adapter_weights(model, TASK, adapter_weights(learned.module.get_submodule("llm"), TASK))
-        self.below = [TASK]
 
     @property
     def _module(self) -> nn.Module:

@@ -174,6 +174,8 @@ def test_the_retriever_is_what_it_is_built_on() -> None:
     for variant, options in finetune.Method.variants.items():
         assert finetune.Method(finetune.Config(**options)).uses() == (variant,)
         assert lora.Method(lora.Config(**lora.Method.variants[variant])).uses() == (variant,)
+    with pytest.raises(RequestError, match="its own retriever"):
+        lora.Method(lora.Config(retriever="lora")).uses()
 
 
 # Selection

@@ -29,6 +29,8 @@ from lampbench.bench import Bench
 from lampbench.data import Example, TaskData
 from lampbench.frozen import weights_fingerprint
 from lampbench.methods import adhoc, lora, lora_user
+from lampbench.paths import cache_dir
+from lampbench.runner import run
 from lampbench.views import view
 
 USERS = {"ann": "red", "ben": "green", "cem": "blue"}
@@ -238,9 +240,38 @@ def test_the_task_adapter_below_has_no_dropout(tmp_path: Path) -> None:
     others = {"lora": lambda **more: lora.Method(lora.Config(dropout=0.5, max_steps=2, hold_out=0, **more))}
     bench = make_bench(tmp_path, data, small_llm("t5"), others)
     user = built(bench, task_lora=True, dropout=0.0)
-    user._add_task_adapter(bench)
     model: Any = user._module["llm"]  # type: ignore[index]
     assert not [m for m in model.modules() if isinstance(m, torch.nn.Dropout) and m.p > 0]
+
+
+def test_runs_end_in_records_and_the_tasks_adapter_is_trained_once(
+    tmp_path: Path, tiny_data: Path, tiny_llm: Path, tiny_encoder: Path
+) -> None:
+    names = ("finetune", "lora", "lora-user")
+    records = run(
+        "finetune+bm25,lora,lora-user,lora-user+task",
+        "LaMP-3",
+        data=tiny_data,
+        llm=str(tiny_llm),
+        encoder=str(tiny_encoder),
+        results=tmp_path,
+        set=[f"{name}.max_steps=2" for name in names],
+        progress="none",
+    )
+    by_label = {record.method.label: record for record in records}
+    labels = [f"{name}+max_steps=2" for name in ("finetune+bm25", "lora", "lora-user", "lora-user+task")]
+    assert sorted(by_label) == sorted(labels)
+    tuned, low, user, stacked = (by_label[label] for label in labels)
+    assert {record.status for record in records} == {"complete"}
+    assert tuned.method.trainable_parameters == tuned.llm.parameters > low.method.trainable_parameters > 0
+    assert tuned.cost.bytes_per_user > 0 == low.cost.bytes_per_user
+    assert user.cost.bytes_per_user == stacked.cost.bytes_per_user == user.method.trainable_parameters * 4
+    assert tuned.training is not None
+    assert user.training is stacked.training is None
+    assert (
+        len([folder for folder in (cache_dir() / "fits").iterdir() if folder.name.startswith("lora-LaMP")])
+        == 1
+    )
 
 
 # Options
