@@ -160,6 +160,17 @@ def copy_model(model: Any) -> Any:
     return twin
 
 
+def twin_model(model: Any) -> Any:
+    """A module tree of its own around the very weights of `model`: no second copy of them in memory.
+
+    What is put into the twin, such as adapters, does not touch the original. Its weights must not be written.
+    """
+    # deepcopy takes what its memo holds for a copy. The flags of a Parameter (requires_grad, grad) are not
+    # shared, the numbers are; one that two modules share stays one.
+    shared = {id(p): torch.nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
+    return copy.deepcopy(model, shared)
+
+
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write `model` and `tokenizer` to `folder`, such that `load_checkpoint` reads back the same weights."""
     with quiet_transformers():

@@ -11,16 +11,17 @@ import copy
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from lampbench.batching import TokenBudget, default_batch_tokens
-from lampbench.checkpoint import copy_model, load_checkpoint, save_model
+from lampbench.checkpoint import copy_model, load_checkpoint, save_model, twin_model
 from lampbench.decoding import beam_search, float16_error
 from lampbench.devices import resolve_device, resolve_dtype
 from lampbench.errors import RequestError
@@ -34,6 +35,9 @@ from lampbench.tokens import (
     tokenize_requests,
     tokenize_targets,
 )
+
+if TYPE_CHECKING:
+    from lampbench.adapters import AdapterBank
 
 __all__ = ["FrozenLLM", "Generation", "Request", "resolve_device", "resolve_dtype"]
 
@@ -87,6 +91,7 @@ class FrozenLLM:
         self.tokenizer = tokenizer
         self.id = id
         self.revision = revision
+        self._bank: AdapterBank | None = None
         self._attach(model.requires_grad_(False))
         self.budget = TokenBudget(batch_tokens or default_batch_tokens(model, self.device))
 
@@ -251,7 +256,8 @@ class FrozenLLM:
         )
         start = time.perf_counter()
         # Within inference mode: soft vectors may come with a graph, which ends here.
-        with torch.inference_mode():
+        chosen = self._bank.choose([r.adapter for r in batch]) if self._bank is not None else nullcontext()
+        with torch.inference_mode(), chosen:
             inputs = pad_batch(batch, self.model, self._special.pad, left=not self.is_encoder_decoder)
             rows = beam_search(self.model, inputs, self._special, max_new_tokens=max_new_tokens, beams=beams)
         texts = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
@@ -333,17 +339,30 @@ class FrozenLLM:
     def trainable_copy(self) -> Any:
         """A deep copy of the model with gradients on, for methods that tune weights; this one stays frozen.
 
-        Wrap it, or what adapters make of it, by `using` to generate with it.
+        Wrap it by `using` to generate with it.
         """
         return copy_model(self.model).requires_grad_(True)
 
-    def using(self, model: Any) -> FrozenLLM:
+    def twin(self) -> Any:
+        """The model once more, around the very same weights in memory: something to put adapters into.
+
+        This one does not get them, not even while they are trained. The twin's own weights are frozen, and
+        whoever writes them writes this model's. Wrap it by `using` to generate with it.
+        """
+        return twin_model(self.model)
+
+    def using(self, model: Any, bank: AdapterBank | None = None) -> FrozenLLM:
         """This LLM's interface around another model of the same vocabulary, such as a tuned copy.
 
         Its weights are not frozen, so that `loss` passes gradients to those that want them; it is set to
         evaluation mode. The token budget is shared.
+
+        Args:
+            model: the other model.
+            bank: adapters in that model, among which each request names its own.
         """
         other = copy.copy(self)
+        other._bank = bank
         for name in ("n_parameters", "embedding_norm"):
             other.__dict__.pop(name, None)
         other._attach(model)

@@ -21,10 +21,12 @@ class Request:
         prompt: the text; special tokens are added by the LLM's tokenizer.
         soft: vectors in front of the prompt's token embeddings, [n_soft, hidden_size], of any float type and
             on any device; None for a plain prompt.
+        adapter: which adapter reads it, in an LLM that has several (`lampbench.adapters.AdapterBank`).
     """
 
     prompt: str
     soft: Tensor | None = None
+    adapter: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +38,14 @@ class TokenizedRequest:
         soft: the soft vectors in front of them.
         truncated: whether the end of the prompt was cut off.
         target: tokens of the target, the end token included; empty in generation.
+        adapter: which adapter reads it, in an LLM that has several.
     """
 
     ids: tuple[int, ...]
     soft: Tensor | None = None
     truncated: bool = False
     target: tuple[int, ...] = ()
+    adapter: int = 0
 
     @property
     def n_soft(self) -> int:
@@ -162,7 +166,8 @@ def tokenize_requests(
             # A decoder cannot start from nothing.
             blanks = (special.bos, special.end, special.pad)
             ids = [next(token for token in blanks if token is not None)]
-        tokenized.append(TokenizedRequest(tuple(ids), soft, truncated, targets[i] if targets else ()))
+        target = targets[i] if targets else ()
+        tokenized.append(TokenizedRequest(tuple(ids), soft, truncated, target, request.adapter))
     return tokenized
 
 

@@ -33,12 +33,17 @@ def save_trainable(module: nn.Module, path: Path) -> None:
     These are the parameters that require gradients, and buffers whose names the module lists in an attribute
     `saved_buffers`. A frozen part, such as the LLM under an adapter, is never written.
     """
+    tensors = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in trainable(module).items()}
+    save_weights(tensors, path)
+
+
+def save_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors, in main memory, to a safetensors file, atomically."""
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in trainable(module).items()}
     with replacing(path) as temporary:
-        save_file(tensors, temporary)
+        save_file(dict(tensors), temporary)
 
 
 def load_trainable(module: nn.Module, path: Path) -> None:

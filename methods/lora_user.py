@@ -1,0 +1,225 @@
+"""One low-rank adapter per user, trained on that user's history alone (LaMP-PEFT, arXiv:2409.09510).
+
+Each item of a history makes a training pair (`lampbench.pairs`); the question is then asked as it is, of the
+frozen LLM with the user's adapter in it. The defaults are those of the released program
+(github.com/LaMP-Benchmark/LaMP, PEFT/). With `task_lora=true` the users' adapters are trained on top of the
+one that the method `lora` learns from the train split, as in OPPU (arXiv:2402.04401; its numbers are in the
+variant `oppu`, its prompts are not: the pairs stay those of LaMP-PEFT).
+
+An adapter is a function of the history: every user starts from the same weights, with the same seed. So it
+does not matter who is trained before, and questions with the same history share one training. Questions of
+one user with different histories do not: what one of them has in its history may be the answer to another.
+A user without a history is answered by the LLM below.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import lampbench.method
+from lampbench.adapter_shape import AdapterShape
+from lampbench.method import Bench, Prediction, ProfileConfig
+from lampbench.pairs import Pair, pairs_from_items
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from lampbench.adapters import Weights
+    from lampbench.data import Example
+
+TASK, USER = "task", "user"
+
+
+@dataclass(frozen=True)
+class Config(AdapterShape, ProfileConfig):
+    """Options."""
+
+    alpha: float = 32.0  # what an adapter adds is multiplied by alpha / rank
+    dropout: float = 0.1  # of an adapter's input, in training
+    task_lora: bool = False  # train the users' adapters on top of the one that the method lora learns
+    epochs: float = 30.0  # passes over a user's history
+    max_steps: int = 0  # end after so many steps per user (0: all epochs)
+    batch_size: int = 16  # items per step
+    learning_rate: float = 5e-5  # peak, after the warm-up and before the linear decay
+    weight_decay: float = 1e-4  # of AdamW
+    warmup: float = 0.05  # share of the steps
+    clip: float = 1.0  # largest norm of the gradient
+    max_target_tokens: int = 512  # length at which a training target is cut, its end token included
+    users_at_once: int = (
+        32  # users whose questions are answered together, each through an adapter of their own
+    )
+    keep_adapters: bool = False  # keep the users' adapters on disk after the run
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("epochs", "batch_size", "max_target_tokens", "users_at_once"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        if self.max_steps < 0:
+            raise ValueError(f"max_steps must not be negative, not {self.max_steps}")
+
+
+class Method(lampbench.method.Method):
+    name = "lora-user"
+    summary = "One low-rank adapter per user, trained on the user's own history (LaMP-PEFT, OPPU)"
+    paper = "arXiv:2409.09510"
+    order = 130
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "task": {"task_lora": True},
+        "oppu": {
+            "task_lora": True,
+            "alpha": 8.0,
+            "dropout": 0.05,
+            "targets": ["q", "v"],
+            "epochs": 2.0,
+            "learning_rate": 1e-4,
+            "weight_decay": 1e-2,
+            "warmup": 0.1,
+            "clip": 0.3,
+        },
+    }
+    check_options: ClassVar[Mapping[str, Any]] = {"max_steps": 2, "batch_size": 4, "users_at_once": 2}
+    predict_options: ClassVar[frozenset[str]] = frozenset({"profile", "users_at_once", "keep_adapters"})
+    config: Config
+
+    def uses(self) -> tuple[str, ...]:
+        return ("lora",) if self.config.task_lora else ()
+
+    def build(self, bench: Bench) -> nn.Module:
+        from torch import nn
+
+        from lampbench.adapters import activate, adapter_weights, add_adapter, set_adapter_weights
+
+        model = bench.llm.twin()
+        self.below = [TASK] if self.config.task_lora else []
+        if self.config.task_lora:
+            learned = bench.method("lora", retriever="none").method
+            assert learned.module is not None  # it is fitted
+            # Frozen below the users', as if it were merged into the LLM: no dropout.
+            add_adapter(model, TASK, replace(learned.config, dropout=0.0), seed=0)
+            set_adapter_weights(model, TASK, adapter_weights(learned.module.get_submodule("llm"), TASK))
+        add_adapter(model, USER, self.config, seed=int(bench.rng("lora-user").integers(2**62)))
+        self.start = adapter_weights(model, USER)
+        activate(model, [*self.below, USER], training=[USER])
+        return nn.ModuleDict({"llm": model})
+
+    def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
+        from lampbench.adapters import AdapterBank
+        from lampbench.llm import Request
+
+        model = self._module.get_submodule("llm")
+        bank = AdapterBank(model, USER, self.below)
+        llm = bench.llm.using(model, bank)
+        histories = [example.item_rows.tobytes() for example in examples]
+        left = Counter(histories)
+        start = 0
+        while start < len(examples):
+            end = _end_of_group(histories, start, self.config.users_at_once)
+            group = [examples[i] for i in range(start, end)]
+            firsts: dict[bytes, Example] = {}
+            for history, example in zip(histories[start:end], group, strict=True):
+                firsts.setdefault(history, example)
+            files = self._adapters(bench, firsts)
+            bank.load([_read(file) for file in files.values()])
+            place = {history: i for i, history in enumerate(files)}
+            requests = [
+                Request(example.input, adapter=place[history])
+                for example, history in zip(group, histories[start:end], strict=True)
+            ]
+            yield from bench.generate(group, requests, llm=llm)
+            left -= Counter(histories[start:end])
+            if not self.config.keep_adapters:
+                for history, file in files.items():
+                    if file is not None and not left[history]:
+                        file.unlink(missing_ok=True)
+            start = end
+
+    def bytes_per_user(self, bench: Bench, example: Example) -> int:
+        """The user's adapter; the history itself is not needed any more."""
+        from lampbench.adapters import adapter_bytes
+
+        return adapter_bytes(self._module.get_submodule("llm"), USER) if len(example.item_rows) else 0
+
+    # Training
+
+    def _adapters(self, bench: Bench, users: Mapping[bytes, Example]) -> dict[bytes, Path | None]:
+        """Per history the file of its adapter, trained now unless it is there; None: nothing to train on."""
+        from lampbench.weights import save_weights
+
+        files: dict[bytes, Path | None] = {}
+        with bench.progress(f"training users ({bench.task.name})", len(users)) as bar:
+            for history, example in users.items():
+                pairs = pairs_from_items(bench.task, example.profile, bench.rng)
+                file = bench.folder / "users" / f"{_fingerprint(pairs)}.safetensors" if pairs else None
+                if file is not None and not file.is_file():
+                    save_weights(self.train_user(bench, pairs), file)
+                files[history] = file
+                bar.advance()
+        return files
+
+    def train_user(self, bench: Bench, pairs: Sequence[Pair]) -> Weights:
+        """The adapter that these pairs make: the same whoever was trained before."""
+        from lampbench.adapters import activate, adapter_weights, set_adapter_weights
+        from lampbench.training import TrainSettings, precision_for, steps_for, train
+
+        c, module = self.config, self._module
+        model = module.get_submodule("llm")
+        llm = bench.llm.using(model)
+        batch_size = min(c.batch_size, len(pairs))
+        steps = steps_for(len(pairs), c.epochs, batch_size)
+        settings = TrainSettings(
+            steps=min(steps, c.max_steps or steps),
+            batch_size=batch_size,
+            learning_rate=c.learning_rate,
+            weight_decay=c.weight_decay,
+            warmup=c.warmup,
+            clip=c.clip,
+            seed=bench.seed,
+            mixed_precision=precision_for(bench.llm.dtype),
+        )
+
+        def loss(batch: Sequence[Pair]) -> Tensor:
+            return llm.loss(
+                [pair.input for pair in batch],
+                [pair.target for pair in batch],
+                max_input_tokens=bench.settings.max_input_tokens,
+                max_target_tokens=c.max_target_tokens,
+                dropout=module.training,
+            )
+
+        set_adapter_weights(model, USER, self.start)
+        activate(model, [*self.below, USER], training=[USER])
+        # Without checkpoints: a user is trained in seconds, and those that are done are on disk.
+        train(module, pairs, loss, settings)
+        return adapter_weights(model, USER)
+
+    @property
+    def _module(self) -> nn.Module:
+        assert self.module is not None  # built before anything is asked of a method
+        return self.module
+
+
+def _end_of_group(histories: Sequence[bytes], start: int, most: int) -> int:
+    """The end of the longest run of questions from `start` with at most so many different histories."""
+    seen: set[bytes] = set()
+    for position in range(start, len(histories)):
+        seen.add(histories[position])
+        if len(seen) > most:
+            return position
+    return len(histories)
+
+
+def _fingerprint(pairs: Sequence[Pair]) -> str:
+    text = "\x1e".join(f"{pair.input}\x1f{pair.target}" for pair in pairs)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _read(file: Path | None) -> Weights | None:
+    from safetensors.torch import load_file
+
+    return None if file is None else load_file(file)
