@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from lampbench.extraction import Extract, extract
 from lampbench.prediction import Prediction
 from lampbench.vectors import ItemVectors
 
@@ -36,17 +37,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RunSettings:
-    """The limits under which every method of a run generates.
+    """The limits and rules under which every method of a run generates.
 
     Attributes:
         max_input_tokens: tokens of the prompt, end token included; soft vectors come on top.
         max_new_tokens: tokens of the output (the task's own limit), also the limit of training targets.
         beams: beams of the search; 1 is greedy.
+        extract: how the answer is found in what the LLM says (see `lampbench.extraction`).
     """
 
     max_input_tokens: int = 256
     max_new_tokens: int = 128
     beams: int = 4
+    extract: Extract = "none"
 
 
 @dataclass
@@ -163,7 +166,11 @@ class Bench:
         items = example.select(list(ranking)[:k])
         return Request(
             personalized_prompt(
-                self.task, example.input, items, self.llm.tokenizer, self.settings.max_input_tokens
+                self.task,
+                example.input,
+                items,
+                self.llm.tokenizer,
+                self.llm.room(self.settings.max_input_tokens),
             )
         )
 
@@ -192,9 +199,11 @@ class Bench:
         ids = iter(ranked) if ranked is not None else None
         for example, generation in zip(examples, generations, strict=True):
             self.shared.calls += 1
+            answer = extract(self.settings.extract, self.task, generation.text)
             yield Prediction(
                 id=example.id,
-                output=generation.text,
+                output=answer,
+                said=generation.text if answer != generation.text else None,
                 ranked=tuple(next(ids)) if ids is not None else (),
                 prompt_tokens=generation.prompt_tokens,
                 soft_tokens=generation.soft_tokens,
