@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lampbench.llm import FrozenLLM, Request
     from lampbench.models import Models
     from lampbench.progress import Bar, Progress
+    from lampbench.prompts import Fields
     from lampbench.tasks import Task
     from lampbench.training import TrainReport, TrainSettings
 
@@ -74,6 +75,7 @@ class Bench:
         settings: the limits of generation.
         seed: the seed of this run.
         folder: where this method keeps what it learns (created on first use).
+        history_fields: what of an item a prompt shows (the method's option of that name).
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Bench:
         self._other = other
         self.shared = Shared(data.items)
         self.training: TrainSettings | None = None
+        self.history_fields: Fields = "released"
 
     # Models: loaded when first used, once per command.
 
@@ -159,7 +162,10 @@ class Bench:
     # Prompts and generation
 
     def profile_request(self, example: Example, ranking: Sequence[int], k: int) -> Request:
-        """The official prompt of the question with the first `k` items of `ranking`, within the limit."""
+        """The prompt of the question with the first `k` items of `ranking`, within the limit.
+
+        It is the official one; with another `history_fields` it shows a part of the items only.
+        """
         from lampbench.llm import Request
         from lampbench.prompts import personalized_prompt
 
@@ -171,6 +177,7 @@ class Bench:
                 items,
                 self.llm.tokenizer,
                 self.llm.room(self.settings.max_input_tokens),
+                self.history_fields,
             )
         )
 

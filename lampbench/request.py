@@ -279,7 +279,7 @@ def _settings_of(settings: Sequence[Setting], running: Sequence[str]) -> dict[st
 def _named_options(method: LoadedMethod, named: str | None) -> Mapping[str, Any]:
     if named is None:
         return {}
-    variants = method.cls.variants
+    variants = method.variants
     if named not in variants:
         raise unknown(f"variant of {method.name}", named, variants)
     return variants[named]
@@ -304,8 +304,8 @@ def _variant(
     if not changed and named is None:
         return None
     if named is None:
-        named = next((name for name, options in method.cls.variants.items() if dict(options) == changed), None)
-    covered = method.cls.variants.get(named, {}) if named else {}
+        named = next((name for name, options in method.variants.items() if dict(options) == changed), None)
+    covered = method.variants.get(named, {}) if named else {}
     rest = {name: value for name, value in changed.items() if covered.get(name, ...) != value}
     spelled = [f"{name}={_slug(value)}" for name, value in rest.items()]
     return "+".join([*([named] if named else []), *spelled])[:100]
