@@ -113,6 +113,8 @@ def presets(json: Json = False) -> None:
                     "max_input_tokens": p.max_input_tokens,
                     "max_new_tokens": dict(p.max_new_tokens),
                     "beams": p.beams,
+                    "chat_template": p.chat_template,
+                    "extract": p.extract,
                     "options": dict(p.options),
                     "methods": {name: dict(values) for name, values in p.methods.items()},
                 }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from made_methods import PRESET
+from safetensors.torch import load_file, save_file
 
 from lampbench.check import CheckReport, check_methods
 from lampbench.llm import FrozenLLM
@@ -48,22 +49,20 @@ def test_soft_vectors_learn_and_only_new_tokens_are_the_answer(
     method: str, kind: str, tmp_path: Path, tiny_texts: list[str], tiny_encoder: Path, tiny_data: Path
 ) -> None:
     llm = write_tiny_llm(tmp_path / f"tiny-{kind}", tiny_texts, kind=kind)
+    weights = load_file(llm / "model.safetensors")
+    # Weights as wide as those make answers differ, and the loss too rough to go down.
+    calm = {name: weight * (0.3 if weight.ndim > 1 else 1) for name, weight in weights.items()}
+    save_file(calm, llm / "model.safetensors", metadata={"format": "pt"})
     preset = tmp_path / "tiny.toml"
     preset.write_text(PRESET.format(llm=llm, encoder=tiny_encoder, data=tiny_data), encoding="utf-8")
-    options = (
-        "copies=0",
-        "max_steps=30",
-        "epochs=30",
-        "batch_size=8",
-        "accumulation=1",
-        "learning_rate=0.03",
-    )
+    steps = ("copies=0", "epochs=60", "batch_size=8", "accumulation=1", "learning_rate=0.003")
     (record,) = run(
-        method, "LaMP-3", set=options, preset=str(preset), results=tmp_path / "results", progress="none"
+        method, "LaMP-3", set=steps, preset=str(preset), results=tmp_path / "results", progress="none"
     )
     assert record.training is not None
     losses = [loss for _, loss in record.training.losses]
-    assert min(losses[-5:]) < 0.7 * losses[0]
+    assert len(losses) == 60
+    assert sum(losses[-10:]) / 10 < sum(losses[:5]) / 5 - 0.3  # nats per token
     for line in read_predictions(record.predictions).values():
         assert line["tokens"]["soft"] == (2 if method == "pplug" else 1)
         assert 1 <= line["tokens"]["generated"] <= 5
