@@ -48,7 +48,7 @@ def as_opinions(content: dict[str, Any]) -> dict[str, Any]:
 
 BAD_WORDS: list[tuple[list[str], list[str]]] = [
     (["--method", "bm26"], ["unknown method 'bm26'", "did you mean 'bm25'"]),
-    (["--method", "pplug+maen"], ["unknown variant of pplug 'maen'", "did you mean 'mean'"]),
+    (["--method", "pplug+lables"], ["unknown variant of pplug 'lables'", "did you mean 'labels'"]),
     (["--method", ","], ["no name given"]),
     (["--task", "LaMP-33"], ["unknown task 'LaMP-33'", "did you mean 'LaMP-3'"]),
     (["--task", "LaMP-6"], ["unknown task 'LaMP-6'"]),
