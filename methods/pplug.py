@@ -242,7 +242,7 @@ class Method(SoftPromptMethod):
     def prompter(self, bench: Bench) -> Callable[[Sequence[Question]], Tensor]:
         fields = self.config.history_fields
         if not self.config.personal:
-            plug = self.trained.get_submodule("plug")
+            plug: Any = self.trained.get_submodule("plug")
             return lambda batch: plug.instruction(len(batch))
         matrix = bench.item_embeddings(
             bench.encoder, f"history-{fields}", lambda item: history_text(bench.task, item, fields)
