@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from lampbench.extraction import Extract, extract
 from lampbench.prediction import Prediction
 from lampbench.vectors import ItemVectors
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from lampbench.llm import FrozenLLM, Generation, Request
     from lampbench.models import Models
     from lampbench.progress import Bar, Progress
+    from lampbench.prompts import Fields
     from lampbench.tasks import Task
     from lampbench.training import TrainReport, TrainSettings
 
@@ -38,17 +40,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RunSettings:
-    """The limits under which every method of a run generates.
+    """The limits and rules under which every method of a run generates.
 
     Attributes:
         max_input_tokens: tokens of the prompt, end token included; soft vectors come on top.
         max_new_tokens: tokens of the output (the task's own limit), also the limit of training targets.
         beams: beams of the search; 1 is greedy.
+        extract: how the answer is found in what the LLM says (see `lampbench.extraction`).
     """
 
     max_input_tokens: int = 256
     max_new_tokens: int = 128
     beams: int = 4
+    extract: Extract = "none"
 
 
 @dataclass
@@ -77,6 +81,7 @@ class Bench:
         settings: the limits of generation.
         seed: the seed of this run.
         folder: where this method keeps what it learns (created on first use).
+        history_fields: what of an item a prompt shows (the method's option of that name).
     """
 
     def __init__(
@@ -105,6 +110,7 @@ class Bench:
         self._generations = generations
         self.shared = Shared(data.items)
         self.training: TrainSettings | None = None
+        self.history_fields: Fields = "released"
 
     # Models: loaded when first used, once per command.
 
@@ -168,14 +174,22 @@ class Bench:
     # Prompts and generation
 
     def profile_request(self, example: Example, ranking: Sequence[int], k: int) -> Request:
-        """The official prompt of the question with the first `k` items of `ranking`, within the limit."""
+        """The prompt of the question with the first `k` items of `ranking`, within the limit.
+
+        It is the official one; with another `history_fields` it shows a part of the items only.
+        """
         from lampbench.llm import Request
         from lampbench.prompts import personalized_prompt
 
         items = example.select(list(ranking)[:k])
         return Request(
             personalized_prompt(
-                self.task, example.input, items, self.llm.tokenizer, self.settings.max_input_tokens
+                self.task,
+                example.input,
+                items,
+                self.llm.tokenizer,
+                self.llm.room(self.settings.max_input_tokens),
+                self.history_fields,
             )
         )
 
@@ -202,9 +216,11 @@ class Bench:
         generations = self._generated((Request(r) if isinstance(r, str) else r for r in requests), llm)
         ids = iter(ranked) if ranked is not None else None
         for example, generation in zip(examples, generations, strict=True):
+            answer = extract(self.settings.extract, self.task, generation.text)
             yield Prediction(
                 id=example.id,
-                output=generation.text,
+                output=answer,
+                said=generation.text if answer != generation.text else None,
                 ranked=tuple(next(ids)) if ids is not None else (),
                 prompt_tokens=generation.prompt_tokens,
                 soft_tokens=generation.soft_tokens,

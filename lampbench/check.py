@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # One task without a label in its items, one with ratings, one with free text.
 TASKS = ("LaMP-1", "LaMP-3", "LaMP-4")
 
-LLM, ENCODER = "tiny-t5", "tiny-bert"
+LLM, ENCODER = "tiny-llm", "tiny-bert"
 
 MethodsDir = str | Path | Sequence[str | Path] | None
 
@@ -79,6 +79,7 @@ def check_methods(
     *,
     say: Callable[[str], Any] | None = None,
     tasks: Sequence[str] = TASKS,
+    llm: str = "t5",
 ) -> list[CheckReport]:
     """Check one method, or all of them.
 
@@ -87,6 +88,7 @@ def check_methods(
         methods_dir: more folders with methods.
         say: called with a text per method as it is done.
         tasks: on which tasks.
+        llm: with an LLM of which kind; see `lampbench.tiny.write_tiny_llm`.
 
     Raises:
         RequestError: no such method, or (unless all are asked for) it is broken.
@@ -95,7 +97,7 @@ def check_methods(
     reports = []
     with tempfile.TemporaryDirectory(prefix="lampbench-check-") as temporary:
         folder = Path(temporary)
-        _write_models_and_data(folder, [get_task(task) for task in tasks])
+        _write_models_and_data(folder, [get_task(task) for task in tasks], llm)
         models = Models(
             ModelChoice(
                 llm=str(folder / LLM),
@@ -207,7 +209,7 @@ def _compare(first: dict[str, Any], second: dict[str, Any], how: str) -> None:
 # Tiny surroundings
 
 
-def _write_models_and_data(folder: Path, tasks: Sequence[Task]) -> None:
+def _write_models_and_data(folder: Path, tasks: Sequence[Task], llm: str) -> None:
     from lampbench.synthetic import Knobs, write_suite
     from lampbench.tiny import write_tiny_encoder, write_tiny_llm
 
@@ -219,7 +221,7 @@ def _write_models_and_data(folder: Path, tasks: Sequence[Task]) -> None:
         questions = json.loads(path.read_text(encoding="utf-8"))
         questions[1]["profile"] = []  # somebody is always new
         path.write_text(json.dumps(questions), encoding="utf-8")
-    write_tiny_llm(folder / LLM, texts)
+    write_tiny_llm(folder / LLM, texts, kind=llm)
     write_tiny_encoder(folder / ENCODER, texts)
 
 

@@ -121,6 +121,13 @@ def run(
     results: Results = Path("results"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N, balanced")] = "auto",
     dtype: Annotated[str | None, typer.Option(help="precision of the LLM: auto, fp32, bf16, fp16")] = None,
+    chat_template: Annotated[
+        bool | None,
+        typer.Option("--chat-template/--no-chat-template", help="put prompts into the LLM's chat template"),
+    ] = None,
+    extract: Annotated[
+        str | None, typer.Option(help="find answers in what the LLM says: none, first-line, label")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="ignore what earlier runs left")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="never touch the network")] = False,
     methods_dir: MethodsDir = None,
@@ -153,6 +160,8 @@ def run(
         results=results,
         device=device,
         dtype=dtype,
+        chat_template=chat_template,
+        extract=extract,
         fresh=fresh,
         offline=offline,
         methods_dir=tuple(methods_dir or ()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,7 +64,7 @@ def _method_json(info: Any) -> dict[str, Any]:
     }
 
 
-def _options_text(values: dict[str, Any]) -> str:
+def _options_text(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
@@ -113,6 +114,8 @@ def presets(json: Json = False) -> None:
                     "max_input_tokens": p.max_input_tokens,
                     "max_new_tokens": dict(p.max_new_tokens),
                     "beams": p.beams,
+                    "chat_template": p.chat_template,
+                    "extract": p.extract,
                     "options": dict(p.options),
                     "methods": {name: dict(values) for name, values in p.methods.items()},
                 }

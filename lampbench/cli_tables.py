@@ -14,7 +14,7 @@ Results = Annotated[Path, typer.Option("--results", help="the folder of records 
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="a method, such as pplug or pplug+mean")],
+    a: Annotated[str, typer.Argument(help="a method, such as pplug or pplug+top4")],
     b: Annotated[str, typer.Argument(help="another")],
     task: Annotated[str | None, typer.Option("--task", "-t", help="tasks, with commas [all]")] = None,
     suite: Annotated[str | None, typer.Option(help="the suite, if they meet in several")] = None,

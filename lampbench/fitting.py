@@ -194,6 +194,7 @@ class Session:
             if fresh and folder.exists():
                 shutil.rmtree(folder)
             bench = self._bench(task, seed, settings, folder)
+            bench.history_fields = getattr(config, "history_fields", bench.history_fields)
             if shared is not None:
                 bench.shared = shared
             instance = method.cls(config)

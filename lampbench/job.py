@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ from lampbench.record import (
     shareable,
     write_record,
 )
-from lampbench.request import Job
+from lampbench.request import Job, Plan
 from lampbench.score_files import write_predictions_file
 from lampbench.views import view
 
@@ -291,6 +291,8 @@ def _finished(
         counts["empty"] = sum(not text.strip() for text in outputs.values())
         write_predictions_file(log.path.with_name(OFFICIAL), job.task, outputs)
     counts["truncated"] = sum(bool(line.get("truncated")) for line in lines.values())
+    if job.settings.extract != "none":
+        counts["extracted"] = sum("said" in line for line in lines.values())
     counts |= {name: questions.counts[name] for name in ("empty_profile", "undated")}
     return replace(
         record,
@@ -343,17 +345,21 @@ def _first_record(session: Session, job: Job, questions: Questions, key: str, co
         llm=session.models.record("llm"),
         encoder=session.models.record("encoder") if "encoder" in roles else None,
         retriever=session.models.record("retriever") if "retriever" in roles else None,
-        generation={
-            "max_input_tokens": job.settings.max_input_tokens,
-            "max_new_tokens": job.settings.max_new_tokens,
-            "beams": job.settings.beams,
-        },
+        generation=_generation(plan, job),
         request=key,
         command=command,
         prompt_version=PROMPT_VERSION,
         environment=environment(),
         started=now(),
     )
+
+
+def _generation(plan: Plan, job: Job) -> dict[str, Any]:
+    """The limits of generation, and what is not usual about it."""
+    settings = asdict(job.settings)
+    if job.settings.extract == "none":
+        del settings["extract"]
+    return settings | ({"chat_template": True} if plan.models.chat_template else {})
 
 
 def _folder(session: Session, job: Job) -> Path:

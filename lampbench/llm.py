@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from lampbench.batching import TokenBudget, default_batch_tokens
+from lampbench.chat import ChatTemplate
 from lampbench.checkpoint import copy_model, load_checkpoint, save_model, twin_model
 from lampbench.decoding import beam_search, float16_error
 from lampbench.devices import resolve_device, resolve_dtype
@@ -74,6 +75,7 @@ class FrozenLLM:
         id: the hub name, or the name of the folder.
         revision: the hub's commit, or a hash of the folder's files.
         is_encoder_decoder: whether the prompt has an encoder of its own.
+        chat: the template that prompts are put into; None for prompts as they are.
         budget: token positions per batch; shrinks when memory runs out.
     """
 
@@ -85,12 +87,14 @@ class FrozenLLM:
         id: str,
         revision: str = "unknown",
         batch_tokens: int | None = None,
+        chat_template: bool = False,
     ) -> None:
         if batch_tokens is not None and batch_tokens < 1:
             raise RequestError(f"batch_tokens is {batch_tokens}: a batch holds at least one token")
         self.tokenizer = tokenizer
         self.id = id
         self.revision = revision
+        self.chat = ChatTemplate.of(tokenizer, id) if chat_template else None
         self._bank: AdapterBank | None = None
         self._attach(model.requires_grad_(False))
         self.budget = TokenBudget(batch_tokens or default_batch_tokens(model, self.device))
@@ -113,6 +117,7 @@ class FrozenLLM:
         dtype: str = "auto",
         offline: bool = False,
         batch_tokens: int | None = None,
+        chat_template: bool = False,
     ) -> FrozenLLM:
         """Load a model by hub name or from a folder.
 
@@ -124,9 +129,11 @@ class FrozenLLM:
             offline: use what is on disk only; also when HF_HUB_OFFLINE is set.
             batch_tokens: token positions per batch, padding and the beams' outputs included; the default
                 suits the device (see `default_batch_tokens`).
+            chat_template: put every prompt into the tokenizer's chat template, as a message of the user.
 
         Raises:
-            RequestError: no such model, device or precision, or a folder that cannot be loaded.
+            RequestError: no such model, device, precision or chat template, or a folder that cannot be
+                loaded.
             RunError: the weights in memory are not the checkpoint's.
         """
         place = resolve_device(device)
@@ -138,7 +145,12 @@ class FrozenLLM:
             spread=str(device).strip().lower() == "balanced",
         )
         return cls(
-            loaded.model, loaded.tokenizer, id=loaded.id, revision=loaded.revision, batch_tokens=batch_tokens
+            loaded.model,
+            loaded.tokenizer,
+            id=loaded.id,
+            revision=loaded.revision,
+            batch_tokens=batch_tokens,
+            chat_template=chat_template,
         )
 
     @property
@@ -184,6 +196,10 @@ class FrozenLLM:
     def count_tokens(self, text: str) -> int:
         """How many tokens `text` has, special tokens included, uncut."""
         return len(self.tokenizer(text, verbose=False)["input_ids"])
+
+    def room(self, max_input_tokens: int) -> int:
+        """The limit for a prompt's own text: without the tokens of the chat template, where there is one."""
+        return max_input_tokens - (self.chat.extra_tokens if self.chat is not None else 0)
 
     # Generation
 
@@ -392,6 +408,7 @@ class FrozenLLM:
             max_tokens=max_input_tokens,
             decoder_only=not self.is_encoder_decoder,
             hidden_size=self.hidden_size,
+            chat=self.chat,
             targets=targets,
         )
 

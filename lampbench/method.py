@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from lampbench.bench import Bench, RunSettings
 from lampbench.prediction import Prediction
+from lampbench.prompts import Fields
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +72,7 @@ class RetrievalConfig(ProfileConfig):
     """Options of every method that puts retrieved items into the prompt."""
 
     k: int = 4  # profile items in the prompt
+    history_fields: Fields = "released"  # what of them it shows (input: only what the user was given)
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -89,7 +91,10 @@ class Method:
     paper: ClassVar[str] = ""
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Named settings of options: `{"mean": {"attention": "mean"}}` is run as `--method NAME+mean`."""
+    """Named settings of options: `{"dated": {"use_date": True}}` is run as `--method NAME+dated`.
+
+    Every method has those of `lampbench.variants` besides, as far as it has their options.
+    """
 
     reads_profile: ClassVar[bool] = True
     """False for a method without a user: what personalization is measured against."""

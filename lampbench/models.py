@@ -26,6 +26,7 @@ class ModelChoice:
     device: str = "auto"
     dtype: str = "auto"
     offline: bool = False
+    chat_template: bool = False  # of the LLM
 
 
 def model_name(name: str) -> str:
@@ -64,7 +65,9 @@ class Models:
         from lampbench.llm import FrozenLLM
 
         c = self.choice
-        llm = FrozenLLM.load(c.llm, device=c.device, dtype=c.dtype, offline=c.offline)
+        llm = FrozenLLM.load(
+            c.llm, device=c.device, dtype=c.dtype, offline=c.offline, chat_template=c.chat_template
+        )
         self._identities.pop("llm", None)  # the hub may have had a newer one than this machine
         return llm
 
@@ -89,13 +92,14 @@ class Models:
             return TextEncoder.load(name, device=c.device, dtype=dtype, offline=c.offline)
 
     def identity(self, role: str) -> dict[str, str]:
-        """What decides the outputs of a model: its id, its revision and its precision.
+        """What decides the outputs of a model: its id, its revision, its precision, how it is addressed.
 
         Known without loading the model, where it lies on this machine: a command that finds everything done
         should not load 22 GB first.
         """
         if role not in self._identities:
-            self._identities[role] = self._identity(role)
+            address = {"chat_template": "on"} if role == "llm" and self.choice.chat_template else {}
+            self._identities[role] = self._identity(role) | address
         return self._identities[role]
 
     def _identity(self, role: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ A line:
      "ranked": ["1102", "1107"],                ids of the profile items in the prompt, best first
      "tokens": {"prompt": 143, "soft": 2, "generated": 3},
      "truncated": true,                         only when the prompt was cut
+     "said": "It is a comedy.",                 only when the output was extracted from what the LLM said
      "extra": {...},                            only when the method said more
      "scores": {"accuracy": 1.0},               once scored: as in metrics.Score.per_example
      "labels": [2, 2]}                          once scored, label tasks: as in metrics.Score.labels
@@ -44,6 +45,8 @@ def line_of(prediction: Prediction, user: str | None = None) -> Line:
     }
     if prediction.truncated:
         line["truncated"] = True
+    if prediction.said is not None:
+        line["said"] = prediction.said
     if prediction.extra:
         line["extra"] = dict(prediction.extra)
     return line

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lampbench.errors import RequestError, unknown
+from lampbench.extraction import EXTRACTIONS, Extract
 from lampbench.tasks import SETTINGS, TASKS, get_task
 
 FOLDER = Path(__file__).parent / "presets"
@@ -38,6 +39,8 @@ class Preset:
         max_input_tokens: limit of a prompt.
         max_new_tokens: limit of an output, by task.
         beams: beams of the search.
+        chat_template: put prompts into the LLM's chat template.
+        extract: how answers are found in what the LLM says.
         options: options for every method that has them.
         methods: options by method.
         task_options: options by method and task.
@@ -54,6 +57,8 @@ class Preset:
     max_input_tokens: int
     max_new_tokens: Mapping[str, int]
     beams: int
+    chat_template: bool = False
+    extract: Extract = "none"
     options: Mapping[str, Any] = field(default_factory=dict)
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     task_options: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
@@ -93,7 +98,7 @@ def _preset(path: Path, content: dict[str, Any]) -> Preset:
         value = content.pop(name, default)
         if value is None:
             raise RequestError(f"preset {path}: it has no {name}")
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
             raise RequestError(f"preset {path}: {name} must be {kind.__name__}, not '{value}'")
         return value
 
@@ -118,12 +123,16 @@ def _preset(path: Path, content: dict[str, Any]) -> Preset:
         max_input_tokens=take("max_input_tokens", int),
         max_new_tokens=_by_task(path, limits),
         beams=take("beams", int),
+        chat_template=take("chat_template", bool, False),
+        extract=take("extract", str, "none"),
         options=take("options", dict, {}),
         methods=methods,
         task_options=task_options,
     )
     if preset.setting not in SETTINGS:
         raise unknown(f"setting in preset {path}", preset.setting, SETTINGS)
+    if preset.extract not in EXTRACTIONS:
+        raise unknown(f"extract in preset {path}", preset.extract, EXTRACTIONS)
     if content:
         raise RequestError(f"preset {path}: unknown entry '{next(iter(content))}'")
     return preset

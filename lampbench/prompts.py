@@ -37,6 +37,22 @@ _ITEM_PROMPT: Mapping[str, str] = {
     "LaMP-7": '"{text}" ',
 }
 
+# The same words about a part of the item only. They are lampbench's own; there is nothing official for it.
+_PART_PROMPT: Mapping[str, Mapping[str, str]] = {
+    "input": {
+        "LaMP-2": 'the movie: "{description}" ',
+        "LaMP-3": 'the review: "{text}" ',
+        "LaMP-4": 'the article: "{text}" ',
+        "LaMP-5": 'the abstract: "{abstract}" ',
+    },
+    "output": {
+        "LaMP-2": 'the tag for a movie is "{tag}" ',
+        "LaMP-3": "{score} is the score for a review ",
+        "LaMP-4": '"{title}" is the title for an article ',
+        "LaMP-5": '"{title}" is a title for an abstract ',
+    },
+}
+
 # What the official program counts as the fixed part of that text. It is not always the text without its
 # variable part: LaMP-5 loses its "for". LaMP-1 counts nothing and takes a constant instead.
 _COUNTED_PART: Mapping[str, str] = {
@@ -292,7 +308,12 @@ def _fill(template: str, task: Task, item: Item, **replaced: str) -> str:
 
 
 def personalized_prompt(
-    task: Task | str, input: str, items: Sequence[Item], tokenizer: Any, max_length: int
+    task: Task | str,
+    input: str,
+    items: Sequence[Item],
+    tokenizer: Any,
+    max_length: int,
+    fields: Fields = "released",
 ) -> str:
     """The input with the selected items before it (LaMP-1: inside it), shortened to a token budget.
 
@@ -311,18 +332,25 @@ def personalized_prompt(
         items: the selected items, best first, as in the JSON.
         tokenizer: the LLM's tokenizer (transformers); lengths count the special tokens that it adds.
         max_length: how many tokens the LLM will read.
+        fields: what of an item is shown. `released` and `both`: the official text, which holds both parts.
+            `input` and `output`: only what plays the task's input or output in it (see `history_text`), in
+            words of lampbench's own. Items of LaMP-1 and LaMP-7 have one part only, and it is always shown.
 
     Raises:
-        RequestError: an item lacks a field. (The official program answers with the raw input then, which
-            makes a wrong file look like a method that does not help.)
+        RequestError: there is no such `fields`, or an item lacks a field. (The official program answers with
+            the raw input then, which makes a wrong file look like a method that does not help.)
     """
     task = get_task(task)
+    if fields not in _HISTORY_TEXT:
+        raise unknown("fields", fields, _HISTORY_TEXT)
     if not items:
         return input
-    texts = [_field(task, item, task.text_field) for item in items]
-    counted = (
-        [_fill(_COUNTED_PART[task.name], task, item) for item in items] if task.name in _COUNTED_PART else []
-    )
+    template, counted_part = _ITEM_PROMPT[task.name], _COUNTED_PART.get(task.name)
+    if part := _PART_PROMPT.get(fields, {}).get(task.name):
+        template, counted_part = part, part.replace(f"{{{task.text_field}}}", " ")
+    cut = task.text_field in _slots(template)
+    texts = [_field(task, item, task.text_field) if cut else "" for item in items]
+    counted = [_fill(counted_part, task, item) for item in items] if counted_part is not None else []
     reserved = [_RESERVED[task.name]] if task.name in _RESERVED else []
     # One call tokenizes everything, because a call costs as much as several texts. The cutting is done here:
     # what a tokenizer makes of a length of 0 depends on its special tokens and its version.
@@ -348,7 +376,7 @@ def personalized_prompt(
     parts = []
     for item, tokens, kept in zip(items, ids[1 : n + 1], plan.kept, strict=True):
         text = _decode(tokenizer, tokens[: max(kept - special, 0)])
-        parts.append(_fill(_ITEM_PROMPT[task.name], task, item, **{task.text_field: text}))
+        parts.append(_fill(template, task, item, **{task.text_field: text}))
     joined = ", and ".join(parts)
     if task.name == "LaMP-1":
         before, found, after = input.partition("title")

@@ -156,7 +156,8 @@ class Record:
 
     Attributes:
         suite, task, seed: with the method, what the run's folder is named after.
-        generation: the limits of generation (input tokens, new tokens, beams).
+        generation: the limits of generation (input tokens, new tokens, beams); with `chat_template` and
+            `extract` only where the LLM's template was used and answers were extracted.
         status: `started`, `complete`, or `failed`.
         error: why it failed, in one line.
         request: hash of everything that decides the result (see request_key). A record answers a request only
@@ -166,7 +167,7 @@ class Record:
         retriever: the model of dense retrieval, where it is not the encoder.
         metrics: by key, the task's main metric first.
         counts: what went wrong how often: `n`, `truncated`, `unparsed`, `empty` (outputs), `empty_profile`,
-            `undated`.
+            `undated`; with extraction `extracted`, the answers that are a part of what the LLM said.
         choice: of a method that chooses among answers: how often which, and what choosing could have reached.
         predictions_sha256: hash of the predictions.jsonl that was scored.
         started, finished: UTC times.

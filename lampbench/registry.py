@@ -13,14 +13,15 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lampbench.errors import RequestError, unknown
 from lampbench.source import Option, find_module, read_method_file
+from lampbench.variants import all_variants
 
 if TYPE_CHECKING:
     from lampbench.method import Method
@@ -38,7 +39,7 @@ class MethodInfo:
         summary: one line.
         paper: where it is from, or empty.
         options: the fields of its Config.
-        variants: its named variants and the options they set.
+        variants: its named variants and the options they set, those that all methods share included.
         origin: where it was found: `lampbench`, `--methods-dir`, `$LAMPBENCH_METHODS` or an entry point.
         path: its file.
         module: the name to import it by; None for a file outside any package.
@@ -49,7 +50,7 @@ class MethodInfo:
     summary: str
     paper: str
     options: tuple[Option, ...]
-    variants: dict[str, dict[str, Any]]
+    variants: Mapping[str, Mapping[str, Any]]
     origin: str
     path: Path
     module: str | None
@@ -77,6 +78,11 @@ class LoadedMethod:
     def name(self) -> str:
         """The name of the method."""
         return self.info.name
+
+    @property
+    def variants(self) -> Mapping[str, Mapping[str, Any]]:
+        """Its named variants and the options they set, those that all methods share included."""
+        return all_variants([f.name for f in fields(self.config)], self.cls.variants)
 
 
 def list_methods(
@@ -201,7 +207,7 @@ def _read_at(path: Path, origin: str, module: str | None, _modified: int) -> Met
         summary=source.summary,
         paper=source.paper,
         options=source.options,
-        variants=source.variants,
+        variants=all_variants([option.name for option in source.options], source.variants),
         origin=origin,
         path=path,
         module=module,

@@ -12,6 +12,7 @@ from typing import Any
 
 from lampbench.configure import Setting, as_dict, make_config, parse_settings
 from lampbench.errors import RequestError, unknown
+from lampbench.extraction import EXTRACTIONS
 from lampbench.method import Method, RunSettings
 from lampbench.models import ModelChoice
 from lampbench.preset import Preset, load_preset
@@ -32,11 +33,13 @@ class RunRequest:
     """What `lampbench run` was asked, as it was asked; None stands for what the preset says.
 
     Attributes:
-        method: method names (`bm25`, `pplug+mean`), with commas or as a list; `all` for every method.
+        method: method names (`bm25`, `pplug+top4`), with commas or as a list; `all` for every method.
         task: task names, likewise.
         seed: one or more seeds.
         set: `name=value` or `method.name=value`.
         limit: only so many questions, sampled at random.
+        chat_template: put prompts into the LLM's chat template.
+        extract: how answers are found in what the LLM says; see `lampbench.extraction`.
         fresh: neither resume nor reuse anything that an earlier run left.
     """
 
@@ -57,6 +60,8 @@ class RunRequest:
     results: str | Path = "results"
     device: str = "auto"
     dtype: str | None = None
+    chat_template: bool | None = None
+    extract: str | None = None
     fresh: bool = False
     offline: bool = False
     methods_dir: str | Path | Sequence[str | Path] | None = None
@@ -75,7 +80,7 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The method as tables show it: `pplug+mean`."""
+        """The method as tables show it: `pplug+top4`."""
         return f"{self.method.name}+{self.variant}" if self.variant else self.method.name
 
 
@@ -125,6 +130,9 @@ def make_plan(request: RunRequest) -> Plan:
         raise unknown("split", request.split, ASKED)
     if request.dtype is not None and request.dtype not in DTYPES:
         raise unknown("dtype", request.dtype, DTYPES)
+    extract: Any = request.extract or preset.extract
+    if extract not in EXTRACTIONS:
+        raise unknown("extraction", extract, EXTRACTIONS)
     if request.limit is not None and request.limit < 1:
         raise RequestError(f"--limit must be at least 1, not {request.limit}")
     for option, name in (("--variant", request.variant), ("--suite", request.suite)):
@@ -148,7 +156,9 @@ def make_plan(request: RunRequest) -> Plan:
         configs = {task.name: method_config(preset, method, task, texts) for task in tasks}
         variant = request.variant or _variant(preset, method, named, settings_of, configs)
         for task in tasks:
-            limits = RunSettings(preset.max_input_tokens, preset.max_new_tokens[task.name], preset.beams)
+            limits = RunSettings(
+                preset.max_input_tokens, preset.max_new_tokens[task.name], preset.beams, extract
+            )
             jobs += [Job(method, variant, configs[task.name], task, seed, limits) for seed in seeds]
     # A method may reuse what the methods it is built on have computed, so it goes after them.
     depth = {job.label: len(_uses(job.method, job.config, request)) for job in jobs[:: len(seeds)]}
@@ -268,7 +278,7 @@ def _settings_of(settings: Sequence[Setting], running: Sequence[str]) -> dict[st
 def _named_options(method: LoadedMethod, named: str | None) -> Mapping[str, Any]:
     if named is None:
         return {}
-    variants = method.cls.variants
+    variants = method.variants
     if named not in variants:
         raise unknown(f"variant of {method.name}", named, variants)
     return variants[named]
@@ -293,10 +303,8 @@ def _variant(
     if not changed and named is None:
         return None
     if named is None:
-        named = next(
-            (name for name, options in method.cls.variants.items() if dict(options) == changed), None
-        )
-    covered = method.cls.variants.get(named, {}) if named else {}
+        named = next((name for name, options in method.variants.items() if dict(options) == changed), None)
+    covered = method.variants.get(named, {}) if named else {}
     rest = {name: value for name, value in changed.items() if covered.get(name, ...) != value}
     spelled = [f"{name}={_slug(value)}" for name, value in rest.items()]
     return "+".join([*([named] if named else []), *spelled])[:100]
@@ -334,6 +342,7 @@ def _models(preset: Preset, request: RunRequest) -> ModelChoice:
         device=request.device,
         dtype=DTYPES[request.dtype] if request.dtype else preset.dtype,
         offline=request.offline,
+        chat_template=preset.chat_template if request.chat_template is None else request.chat_template,
     )
 
 
@@ -350,6 +359,10 @@ def _suite(preset: Preset, request: RunRequest, setting: str) -> str:
         parts.append(request.split)
     if request.dtype is not None and DTYPES[request.dtype] not in ("auto", preset.dtype):
         parts.append(DTYPES[request.dtype])
+    if request.chat_template not in (None, preset.chat_template):
+        parts.append("chat" if request.chat_template else "no-chat")
+    if request.extract not in (None, preset.extract):
+        parts.append(f"extract-{request.extract}")
     if request.limit is not None:
         parts.append(f"limit{request.limit}")
     return "-".join(parts)

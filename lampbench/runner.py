@@ -159,7 +159,7 @@ def command_of(request: RunRequest) -> str:
             continue
         option = "--" + f.name.replace("_", "-")
         if isinstance(value, bool):
-            words += [option]
+            words += [option if value else option.replace("--", "--no-", 1)]
         elif f.name == "set":
             words += [word for setting in value for word in (option, setting)]
         elif isinstance(value, (list, tuple)):

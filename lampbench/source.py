@@ -145,7 +145,7 @@ def _options(tree: ast.Module, text: str, path: Path, name: str = "Config") -> d
             return {}
         return _options(other, other_text, source, original)
     options: dict[str, Option] = {}
-    for base in node.bases:
+    for base in reversed(node.bases):  # the order of dataclasses: the last base has the first fields
         if _name(base) not in ("", name):
             options |= _options(tree, text, path, _name(base))
     comments = _comments(text)

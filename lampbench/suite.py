@@ -149,7 +149,7 @@ def build_suite(
         records: all its records.
         numbers: published numbers; those that are comparable stand beside it.
         reference: the method that the others are tested against. Unless it is given and ranked here, it is
-            the one whose record says that it reads no profile, if there is exactly one.
+            the one whose record says that it reads no profile and trains nothing, if there is exactly one.
     """
     standing = stand(records)
     columns = _columns(standing.ranked)
@@ -190,10 +190,11 @@ def _columns(ranked: Sequence[SeedRuns]) -> tuple[str, ...]:
 
 
 def _reference(ranked: Sequence[SeedRuns]) -> str | None:
+    methods = [runs.records[0].method for runs in ranked]
     labels = {
-        runs.label
-        for runs in ranked
-        if runs.records[0].method.reads_profile is False and not runs.records[0].method.variant
+        method.label
+        for method in methods
+        if method.reads_profile is False and not method.trainable_parameters and not method.variant
     }
     return labels.pop() if len(labels) == 1 else None
 
@@ -282,7 +283,12 @@ def _facts(ranked: Sequence[Record]) -> tuple[tuple[str, str], ...]:
     prints = [f"{task} {tasks[task].data.fingerprint[:12]}" for task in sorted(tasks, key=task_order)]
     facts.append(("fingerprints", ", ".join(prints)))
     limits = [f"version {one.prompt_version}"]
-    words = {"max_input_tokens": "at most {} tokens", "beams": "{} beams"}
+    words = {
+        "max_input_tokens": "at most {} tokens",
+        "beams": "{} beams",
+        "chat_template": "in the LLM's chat template",
+        "extract": "answers extracted by {}",
+    }
     for name, value in one.generation.items():
         if name != "max_new_tokens":
             limits.append(words.get(name, name + " {}").format(value))

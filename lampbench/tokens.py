@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig
 
+from lampbench.chat import ChatTemplate
 from lampbench.errors import RequestError
 
 
@@ -135,9 +136,12 @@ def tokenize_requests(
     max_tokens: int,
     decoder_only: bool,
     hidden_size: int,
+    chat: ChatTemplate | None = None,
     targets: Sequence[tuple[int, ...]] | None = None,
 ) -> list[TokenizedRequest]:
     """Each request as tokens, cut on the right at `max_tokens` (special tokens counted, soft vectors not).
+
+    With a chat template the prompt is what the user says in it, and soft vectors stand in front of the whole.
 
     Raises:
         RequestError: `max_tokens` is below 1, or soft vectors are not of shape [n, hidden_size].
@@ -148,15 +152,14 @@ def tokenize_requests(
         return []
     asked = [Request(request) if isinstance(request, str) else request for request in requests]
     texts = [request.prompt for request in asked]
-    out = tokenizer(texts, truncation=True, max_length=max_tokens, return_attention_mask=False)
+    encoded = (
+        [chat.encode(text, tokenizer, max_tokens) for text in texts]
+        if chat is not None
+        else _encode(texts, tokenizer, max_tokens)
+    )
     tokenized = []
-    for i, request in enumerate(asked):
-        ids: list[int] = out["input_ids"][i]
-        if out.encodings is not None:
-            truncated = bool(out.encodings[i].overflowing)
-        else:  # tokenizers written in Python do not tell
-            truncated = len(ids) >= max_tokens and len(tokenizer(texts[i])["input_ids"]) > max_tokens
-        if decoder_only and ids and ids[-1] == special.end:
+    for i, (request, (ids, truncated)) in enumerate(zip(asked, encoded, strict=True)):
+        if decoder_only and chat is None and ids and ids[-1] == special.end:
             # Some tokenizers close every text; here that would read as the end of the answer.
             ids = ids[:-1]
         soft = request.soft
@@ -169,6 +172,18 @@ def tokenize_requests(
         target = targets[i] if targets else ()
         tokenized.append(TokenizedRequest(tuple(ids), soft, truncated, target, request.adapter))
     return tokenized
+
+
+def _encode(texts: Sequence[str], tokenizer: Any, max_tokens: int) -> list[tuple[list[int], bool]]:
+    """The tokens of each text, cut at `max_tokens`, and whether it was cut."""
+    out = tokenizer(list(texts), truncation=True, max_length=max_tokens, return_attention_mask=False)
+    if out.encodings is not None:
+        return [(ids, bool(e.overflowing)) for ids, e in zip(out["input_ids"], out.encodings, strict=True)]
+    # Tokenizers written in Python do not tell.
+    return [
+        (ids, len(ids) >= max_tokens and len(tokenizer(text)["input_ids"]) > max_tokens)
+        for ids, text in zip(out["input_ids"], texts, strict=True)
+    ]
 
 
 def tokenize_targets(

@@ -48,7 +48,7 @@ def as_opinions(content: dict[str, Any]) -> dict[str, Any]:
 
 BAD_WORDS: list[tuple[list[str], list[str]]] = [
     (["--method", "bm26"], ["unknown method 'bm26'", "did you mean 'bm25'"]),
-    (["--method", "pplug+maen"], ["unknown variant of pplug 'maen'", "did you mean 'mean'"]),
+    (["--method", "pplug+lables"], ["unknown variant of pplug 'lables'", "did you mean 'labels'"]),
     (["--method", ","], ["no name given"]),
     (["--task", "LaMP-33"], ["unknown task 'LaMP-33'", "did you mean 'LaMP-3'"]),
     (["--task", "LaMP-6"], ["unknown task 'LaMP-6'"]),
@@ -72,7 +72,7 @@ BAD_WORDS: list[tuple[list[str], list[str]]] = [
     (["--method", "bm25", "--set", "k"], ["--set k: write name=value"]),
     (["--method", "bm25,recency", "--set", "k=2"], ["several methods run", "bm25.k=2"]),
     (["--method", "bm25", "--set", "bm52.k=2"], ["unknown method in --set 'bm52'", "did you mean 'bm25'"]),
-    (["--method", "pplug,pplug+mean", "--variant", "x"], ["two of the runs would both be pplug+x"]),
+    (["--method", "pplug,pplug+top4", "--variant", "x"], ["two of the runs would both be pplug+x"]),
     (["--data", "nowhere"], ["--data nowhere: no such folder"]),
     (["--llm", "./nowhere"], ["--llm ./nowhere: no such folder"]),
     (["--encoder", "./nowhere"], ["--encoder ./nowhere: no such folder"]),

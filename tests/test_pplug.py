@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,19 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lamp_files import write_split
 from lampbench.methods.pplug import Config, Method, PersonaPlug, Question, thin
+from planted import planted_bench
 from safetensors.torch import load_file
-from tiny_encoder import CLS, MEAN, write_tiny_encoder
-from tiny_tokenizers import numbered_tokenizer, plain_tokenizer
+from tiny_encoder import CLS
+from tiny_tokenizers import numbered_tokenizer
 from torch import Tensor, nn
 
-from lampbench.bench import Bench, RunSettings
-from lampbench.data import Example, open_task
+from lampbench.bench import RunSettings
+from lampbench.data import Example
 from lampbench.encoder import TextEncoder
 from lampbench.history import gather
 from lampbench.llm import FrozenLLM, Request
-from lampbench.progress import Progress
 from lampbench.softprompt import fresh_norm, soft_prompt_loss
 from lampbench.tasks import get_task
 from lampbench.training import TrainSettings
@@ -53,7 +51,8 @@ class Golden:
         self.method = Method(Config(scale=self.expected["scale"], released_norms=True))
         self.method.module = self.method.build(self.bench)
         plug = self.method.module["plug"]  # type: ignore[index]
-        plug.load_state_dict(load_file(folder / "trainable.safetensors"))
+        weights = load_file(folder / "trainable.safetensors")
+        plug.load_state_dict({_here(name): tensor for name, tensor in weights.items()})
         self.matrix = inputs["history_embeddings"].numpy()
 
         def words(ids: Tensor, keep: Tensor) -> str:
@@ -77,6 +76,12 @@ class Golden:
         )
 
 
+def _here(name: str) -> str:
+    """The name of a released weight in PersonaPlug."""
+    name = name.replace("instruction_token", "instruction.vectors")
+    return name.replace("instruction_projector", "instruction.projector")
+
+
 @pytest.fixture(scope="module")
 def golden(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Golden:
     return Golden(shared / "golden" / "pplug", tmp_path_factory.mktemp("golden"))
@@ -91,10 +96,10 @@ def test_the_gradients_are_the_released_models(golden: Golden) -> None:
     golden.method.module.zero_grad()
     golden.loss().backward()
     theirs = {
-        "inst_token": "plug.instruction_token",
+        "inst_token": "plug.instruction.vectors",
         "emb_model": "encoder.transformer",
         "align_mlp": "plug.projector",
-        "align_mlp_inst": "plug.instruction_projector",
+        "align_mlp_inst": "plug.instruction.projector",
     }
     norms = {}
     for name, parameter in golden.method.module.named_parameters():
@@ -397,83 +402,9 @@ def test_precision_follows_the_llm() -> None:
 # A persona that only the history tells
 
 
-TAGS = {
-    "comedy": ["cats", "dogs", "birds"],
-    "action": ["red", "green", "blue"],
-    "classic": ["fish", "trees", "like"],
-    "romance": ["hate", "chase", "and"],
-}
-"""What the users who want a tag have in their histories; the questions say nothing about the tag."""
-
-
-def planted_split(folder: Path, split: str, n: int, seed: int) -> None:
-    draw = random.Random(seed)
-    everything = [word for words in TAGS.values() for word in words]
-    questions, golds = [], {}
-    for i in range(n):
-        tag, words = list(TAGS.items())[i % 4]
-        profile = [
-            {
-                "id": f"{i}-{j}",
-                "description": " ".join([*draw.sample(words, 2), draw.choice(everything)]),
-                "tag": draw.choice(list(TAGS)),
-            }
-            for j in range(draw.randint(2, 5))
-        ]
-        text = get_task("LaMP-2").template.format(description=draw.choice(["cats fish", "red dogs", "hate"]))
-        questions.append({"id": str(i), "input": text, "profile": profile})
-        golds[str(i)] = tag
-    write_split(folder, "LaMP-2", questions, golds, split)
-
-
-def random_llm(folder: Path) -> FrozenLLM:
-    """A T5 of random weights, with cross-attention so strong that its input decides its output."""
-    from transformers import T5Config, T5ForConditionalGeneration
-
-    tokenizer = plain_tokenizer(["<pad>", "</s>", "<unk>", *TAGS, *(w for ws in TAGS.values() for w in ws)])
-    torch.manual_seed(0)
-    config = T5Config(
-        vocab_size=len(tokenizer),
-        d_model=64,
-        d_kv=16,
-        d_ff=128,
-        num_layers=1,
-        num_heads=2,
-        feed_forward_proj="gated-gelu",
-        decoder_start_token_id=0,
-        tie_word_embeddings=False,
-    )
-    model = T5ForConditionalGeneration(config)
-    with torch.no_grad():
-        model.shared.weight.mul_(0.5)
-        model.lm_head.weight.mul_(0.4)
-        for name, parameter in model.named_parameters():
-            if name.endswith(("EncDecAttention.o.weight", "EncDecAttention.v.weight")):
-                parameter.mul_(3)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return FrozenLLM.load(folder, device="cpu", dtype="fp32", offline=True)
-
-
 def test_it_learns_a_persona_that_only_the_history_tells(tmp_path: Path) -> None:
-    planted_split(tmp_path / "data", "train", 160, seed=0)
-    planted_split(tmp_path / "data", "dev", 40, seed=1)
-    data = open_task(tmp_path / "data", "LaMP-2", cache_dir=tmp_path / "cache")
-    encoder_folder = write_tiny_encoder(tmp_path / "encoder", pooling=MEAN)
-    models: Any = SimpleNamespace(
-        llm=random_llm(tmp_path / "llm"), encoder=TextEncoder.load(encoder_folder, device="cpu", offline=True)
-    )
-    bench = Bench(
-        data.task,
-        data,
-        models,
-        RunSettings(max_input_tokens=64, max_new_tokens=3, beams=1),
-        seed=0,
-        folder=tmp_path / "fit",
-        cache=tmp_path / "cache",
-        progress=Progress("none"),
-        other=None,  # type: ignore[arg-type]
-    )
+    bench = planted_bench(tmp_path)
+    data = bench.data
     config = Config(
         copies=1, epochs=7.0, batch_size=16, accumulation=1, learning_rate=0.01, llm_dropout=False
     )

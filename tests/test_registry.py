@@ -71,9 +71,16 @@ def test_reading_a_file_gives_its_name_options_and_variants(tmp_path: Path) -> N
     info = find_method("mine", tmp_path)
     assert (info.summary, info.paper, info.error) == ("Takes items from one end", "arXiv:0000.00000", None)
     assert info.path == path
-    assert info.variants == {"tail": {"order": "last"}}
+    assert info.variants["tail"] == {"order": "last"}
+    assert info.variants["random-profile"] == {"profile": "random"}  # as every method with that option
     described = {o.name: (o.type, o.default, o.help) for o in info.options}
-    assert list(described) == ["profile", "k", "order", "weight"]  # those of the base class first
+    assert list(described) == [
+        "profile",
+        "k",
+        "history_fields",
+        "order",
+        "weight",
+    ]  # those of the base class first
     assert described["k"] == ("int", "4", "profile items in the prompt")
     assert described["order"] == ("Literal['first', 'last']", "'first'", "which end of the profile")
     assert described["weight"] == ("float", "0.5", "How much, in units.")
@@ -97,7 +104,7 @@ def test_a_retrieval_method_without_a_config_has_the_options_of_its_kind(tmp_pat
     )
     write(tmp_path, "bare.py", text)
     info = find_method("bare", tmp_path)
-    assert [o.name for o in info.options] == ["profile", "k"]
+    assert [o.name for o in info.options] == ["profile", "k", "history_fields"]
     assert load(info).config().k == 4
 
 

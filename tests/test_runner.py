@@ -65,7 +65,13 @@ def test_every_method_task_and_seed_has_a_record_at_a_predictable_place(
     record = records[0]
     assert record.folder == folder / "results" / "tiny" / "LaMP-3" / "bm25" / "seed0"
     assert record.status == "complete"
-    assert record.method.config == {"profile": "own", "k": 2, "use_date": False, "extraction": "anchored"}
+    assert record.method.config == {
+        "profile": "own",
+        "k": 2,
+        "history_fields": "released",
+        "use_date": False,
+        "extraction": "anchored",
+    }
     assert record.generation == {"max_input_tokens": 120, "max_new_tokens": 5, "beams": 1}
     assert (record.data.setting, record.data.split, record.data.n, record.data.limit) == (
         "user",
