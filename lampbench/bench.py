@@ -348,6 +348,7 @@ class Bench:
     def method(self, name: str, **options: Any) -> Fitted:
         """Another method, fitted on the same task, data, LLM and seed.
 
-        Name it in `Method.uses`, so that a wrong name is reported before anything runs.
+        Name it in `Method.uses`, so that a wrong name is reported before anything runs. If this method shows
+        another part of items than usual (`history_fields`), so does that one, where it has the option.
         """
         return self._other(name, options)

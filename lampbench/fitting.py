@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -245,7 +245,7 @@ class Session:
     def _bench(self, task: Task, seed: int, settings: RunSettings, folder: Path) -> Bench:
         def other(name: str, options: dict[str, Any]) -> Fitted:
             method = self._method(name)
-            values = {**self.plan.settings_of.get(name, {}), **options}
+            values = {**self.plan.settings_of.get(name, {}), **_shown_alike(bench, method), **options}
             config = self.plan.config_of(method, task, values)
             return self.fitted(method, config, task, seed, settings, shared=bench.shared)
 
@@ -299,6 +299,13 @@ class Session:
         write_atomic(done, pretty(plain(result)) + "\n")  # last: it says that the rest is there
         shutil.rmtree(bench.folder / "checkpoints", ignore_errors=True)
         return result
+
+
+def _shown_alike(bench: Bench, other: LoadedMethod) -> dict[str, Any]:
+    """The option by which another method shows the same part of items as that of this bench."""
+    if bench.history_fields == "released" or all(f.name != "history_fields" for f in fields(other.config)):
+        return {}
+    return {"history_fields": bench.history_fields}
 
 
 def _seed_torch(bench: Bench, what: str) -> None:

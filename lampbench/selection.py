@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from lampbench.feedback import usefulness
 from lampbench.method import Bench, Method, Prediction, ProfileConfig
 from lampbench.pool import Pool
+from lampbench.prompts import Fields
 from lampbench.selector import Selector, Tokens, score_texts, selection_loss
 from lampbench.training import TrainReport, TrainSettings, precision_for, steps_for
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 class SelectionConfig(ProfileConfig):
     """Options of both selectors. The defaults train as in section 6.1 of the paper."""
 
+    history_fields: Fields = "released"  # what of an item the pool's prompts show
     pool: tuple[str, ...] = ()  # methods to choose from; of equal scores the first one wins
     selector: str = (
         "allenai/longformer-base-4096"  # what reads: hub name or folder, encoder for the run's own

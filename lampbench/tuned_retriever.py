@@ -5,9 +5,9 @@ LLM says how useful each of them is alone in the prompt (`lampbench.feedback`). 
 encoder then learns to score useful candidates above the others; how it learns from them is the method's own
 `loss`. One encoder serves questions and items, as before the tuning.
 
-Its probability for a candidate is the softmax of the dot products, as they are. That suits Contriever, whose
-products differ by tenths. Those of an encoder with long vectors differ by tens, all probability is on one
-candidate, and there is nothing to explore and no way back: such an encoder needs a `temperature`.
+Its probability for a candidate is the softmax of the dot products, as they are. How far those lie apart differs
+between encoders: where they differ by tens, all probability is on one candidate, and there is nothing to
+explore and no way back. Such an encoder needs a `temperature`.
 
 Where a question has fewer candidates than others of its batch the missing ones are masked. In the released
 program they are empty documents that take part, and on LaMP-3 they are the most rewarding ones.
@@ -41,9 +41,7 @@ class TunedRetrieverConfig(DenseConfig):
 
     use_date: bool = True  # whether an item's text ends in its date
     candidates: int = 16  # items per training question that the LLM judges
-    temperature: float = (
-        1.0  # of the retriever's softmax in training (1 suits the small scores of Contriever)
-    )
+    temperature: float = 1.0  # of the retriever's softmax in training (1: the dot products as they are)
     questions: int = 0  # training questions that are used, drawn at random (0: all)
     epochs: float = 10.0  # over the questions
     max_steps: int = 0  # optimizer steps at most (0: as many as the epochs take)

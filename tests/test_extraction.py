@@ -107,6 +107,8 @@ def test_what_was_extracted_is_scored_counted_and_kept_beside_what_was_said(
         assert ("said" in found) == (id in long)
     assert {found["output"] for found in read_predictions(line.predictions).values()} == {"4", "It is a 4."}
     assert plain.request != label.request
+    # What the LLM said is the same however the answer is found in it.
+    assert [r.cost.llm_calls for r in (plain, label, line)] == [plain.data.n, 0, 0]
 
 
 def test_an_unknown_extraction_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

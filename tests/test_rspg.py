@@ -26,7 +26,7 @@ from lampbench.data import Example, TaskData, open_task
 from lampbench.encoder import TextEncoder
 from lampbench.errors import RequestError
 from lampbench.fitting import FitReport, Fitted
-from lampbench.llm import Generation
+from lampbench.llm import FrozenLLM, Generation
 from lampbench.method import Method, NoConfig, Prediction, RetrievalConfig, RetrievalMethod
 from lampbench.models import ModelChoice, Models
 from lampbench.pool import Pool
@@ -458,6 +458,50 @@ def test_asking_for_the_bounds_is_no_cost_of_the_method(
         assert bool(record.choice.upper) == (bounds == "true")
         assert sum(record.choice.chosen.values()) == 6
     assert calls["true"] == calls["false"]
+
+
+def test_the_pool_shows_the_part_of_items_that_the_selector_was_asked_to_show(
+    tmp_path: Path, tiny: dict[str, Any]
+) -> None:
+    method = "bm25,bm25+outputs-only,contriever+outputs-only,rspg-pre+outputs-only,rspg-post+outputs-only"
+    options = [
+        f"{name}.{o}" for name in ("rspg-pre", "rspg-post") for o in ("pool=bm25,contriever", "max_steps=2")
+    ]
+    usual, *alone, pre, post = run(method, "LaMP-4", set=options, results=tmp_path, progress="none", **tiny)
+    shown = {record.method.name: read_predictions(record.predictions) for record in alone}
+    assert alone[0].cost.prompt_tokens < usual.cost.prompt_tokens
+    for record in (pre, post):
+        for id, line in read_predictions(record.predictions).items():
+            own = shown[line["extra"]["chosen"]][id]
+            assert (line["output"], line["ranked"]) == (own["output"], own["ranked"])
+    for id, line in read_predictions(pre.predictions).items():
+        assert line["tokens"]["prompt"] == shown[line["extra"]["chosen"]][id]["tokens"]["prompt"]
+    # All were answered before, for the methods of the pool themselves.
+    assert [r.cost.calls_by_phase["predict"] for r in (pre, post)] == [0, 0]
+
+
+def test_what_the_llm_said_stays_beside_what_was_extracted_from_it(
+    tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def generate(self: FrozenLLM, batch: list[Any], **_: object) -> list[Generation]:
+        return [Generation("It is a 4.", len(r.ids), 0, 9, False) for r in batch]
+
+    monkeypatch.setattr(FrozenLLM, "_generate", generate)
+    options = [
+        f"{name}.{o}" for name in ("rspg-pre", "rspg-post") for o in ("pool=bm25,recency", "max_steps=2")
+    ]
+    records = run(
+        "rspg-pre,rspg-post",
+        "LaMP-3",
+        set=options,
+        extract="label",
+        results=tmp_path,
+        progress="none",
+        **tiny,
+    )
+    for record in records:
+        for line in read_predictions(record.predictions).values():
+            assert (line["output"], line["said"]) == ("4", "It is a 4.")
 
 
 def test_the_selector_can_be_any_encoder_and_is_named_without_its_folder(

@@ -321,7 +321,8 @@ def _optimizers(model: Any, hints: Any, plan: Plan) -> list[tuple[Any, float]]:
     """Each optimizer with its peak learning rate: Muon for the matrices, AdamW for everything else."""
     import torch
 
-    matrices, others = [], list(hints.parameters())
+    matrices: list[torch.nn.Parameter] = []
+    others = list(hints.parameters())
     for name, parameter in model.named_parameters():
         if parameter is model.shared.weight:
             continue
