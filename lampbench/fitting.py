@@ -228,7 +228,7 @@ class Session:
         return self._found[name]
 
     def _trains(self, name: str) -> bool:
-        return trains(load(find_method(name, self.plan.request.methods_dir)))
+        return trains(self._method(name))
 
     def _folder(self, spec: Mapping[str, Any]) -> Path:
         return self.cache / "fits" / f"{spec['method']}-{spec['task']}-{request_key(spec)[:16]}"
