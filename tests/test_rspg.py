@@ -201,6 +201,9 @@ class Copier:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
+    def room(self, max_input_tokens: int) -> int:
+        return max_input_tokens
+
     def stream(self, requests: Iterator[Any], **_: object) -> Iterator[Generation]:
         for request in requests:
             self.asked.append(request.prompt)
