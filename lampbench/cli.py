@@ -164,7 +164,7 @@ def run(
         extract=extract,
         fresh=fresh,
         offline=offline,
-        methods_dir=tuple(methods_dir or ()),
+        methods_dir=tuple(methods_dir) if methods_dir else None,
     )
     if json:
         print_json([plain(record) for record in records])

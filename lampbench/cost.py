@@ -56,6 +56,10 @@ class Cost:
     peak_gpu_bytes: int | None = None
     bytes_per_user: float | None = None
 
+    def full_seconds(self, phase: str) -> float:
+        """What the phase takes when nothing can be reused: its wall time and that of the reused generations."""
+        return self.seconds.get(phase, 0.0) + self.reused_seconds.get(phase, 0.0)
+
 
 class CostMeter:
     """Adds up a cost while a run goes on.

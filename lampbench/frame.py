@@ -21,7 +21,8 @@ def results_frame(results: str | Path = "results", suite: str | None = None) -> 
 
     Returns:
         Columns suite, task, method, seed, metric, value, low, high (the 95 % interval over questions; NaN
-        where there is none), n (questions), fit_seconds, predict_seconds, bytes_per_user, llm.
+        where there is none), n (questions), fit_seconds and predict_seconds (those of reused generations
+        included), bytes_per_user, llm.
 
     Raises:
         RequestError: no such folder, or a record that cannot be read.
@@ -40,8 +41,8 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         "task": record.task,
         "method": record.method.label,
         "seed": record.seed,
-        "fit_seconds": record.cost.seconds.get("fit", 0.0),
-        "predict_seconds": record.cost.seconds.get("predict", 0.0),
+        "fit_seconds": record.cost.full_seconds("fit"),
+        "predict_seconds": record.cost.full_seconds("predict"),
         "bytes_per_user": record.cost.bytes_per_user,
         "llm": record.llm.id,
     }

@@ -8,7 +8,6 @@ answered well. The files `rspg_pre` and `rspg_post` of the methods say what it r
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,7 +20,7 @@ from lampbench.method import Bench, Method, Prediction, ProfileConfig
 from lampbench.pool import Pool
 from lampbench.prompts import Fields
 from lampbench.selector import Selector, Tokens, score_texts, selection_loss
-from lampbench.training import TrainReport, TrainSettings, precision_for, steps_for
+from lampbench.training import TrainReport, settings_from
 
 if TYPE_CHECKING:
     from lampbench.data import Example, Split
@@ -106,23 +105,10 @@ class SelectionMethod(Method):
         c, module = self.config, self._selector
         if c.questions:
             train = train.subset(bench.rng("questions").permutation(len(train))[: c.questions])
-        held_out: Sequence[Example] = ()
-        if c.hold_out:
-            train, held_out = bench.hold_out(train, c.hold_out)
+        train, held_out = bench.hold_out(train, c.hold_out)
         questions = self.candidates(bench, list(train))
-        steps = steps_for(len(questions), c.epochs, c.batch_size * c.accumulation)
-        steps = min(steps, c.max_steps or steps)
-        settings = TrainSettings(
-            steps=steps,
-            batch_size=c.batch_size,
-            accumulation=c.accumulation,
-            learning_rate=c.learning_rate,
-            weight_decay=c.weight_decay,
-            warmup=c.warmup,
-            eval_every=math.ceil(steps / c.evaluations) if held_out else 0,
-            select="best" if held_out else "last",
-            seed=bench.seed,
-            mixed_precision=precision_for(bench.llm.dtype),
+        settings = settings_from(
+            c, len(questions), seed=bench.seed, dtype=bench.llm.dtype, scored=len(held_out) > 0
         )
 
         def loss(batch: Sequence[Candidates]) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lampbench.llm import Request
 from lampbench.method import Method, Prediction
-from lampbench.training import TrainReport, TrainSettings, precision_for, steps_for
+from lampbench.training import TrainReport, settings_from
 
 if TYPE_CHECKING:
     from lampbench.bench import Bench
@@ -92,25 +92,12 @@ class SoftPromptMethod(Method):
 
     def fit(self, bench: Bench, train: Split) -> TrainReport:
         c, module = self.config, self.trained
-        held_out: Sequence[Example] = ()
-        if c.hold_out:
-            train, held_out = bench.hold_out(train, c.hold_out)
+        train, held_out = bench.hold_out(train, c.hold_out)
         soft_vectors = self.prompter(bench)
         questions = list(self.questions(bench, train))
         questions += [copy for question in questions for copy in self.copies(question)]
-        steps = steps_for(len(questions), c.epochs, c.batch_size * c.accumulation)
-        steps = min(steps, c.max_steps or steps)
-        settings = TrainSettings(
-            steps=steps,
-            batch_size=c.batch_size,
-            accumulation=c.accumulation,
-            learning_rate=c.learning_rate,
-            weight_decay=c.weight_decay,
-            warmup=c.warmup,
-            eval_every=math.ceil(steps / c.evaluations) if held_out else 0,
-            select="best" if held_out else "last",
-            seed=bench.seed,
-            mixed_precision=precision_for(bench.llm.dtype),
+        settings = settings_from(
+            c, len(questions), seed=bench.seed, dtype=bench.llm.dtype, scored=len(held_out) > 0
         )
 
         def loss(batch: Sequence[Any]) -> Tensor:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lampbench import stats
-from lampbench.cost import Cost
 from lampbench.published import Published, PublishedTable, comparable, published_tables
 from lampbench.record import Record, task_order
 from lampbench.seed_runs import SeedRuns, p_value
@@ -311,7 +310,7 @@ def _cost(label: str, tasks: Sequence[SeedRuns]) -> CostRow:
     questions = max(1, sum(cost.examples for cost in costs))
     timed = [(c.examples, c.examples_per_second) for c in costs if c.examples_per_second]
     kept = [cost.bytes_per_user for cost in costs if cost.bytes_per_user is not None]
-    fit = [statistics.fmean(_fit_seconds(record.cost) for record in runs.records) for runs in tasks]
+    fit = [statistics.fmean(record.cost.full_seconds("fit") for record in runs.records) for runs in tasks]
     return CostRow(
         method=label,
         tasks=len(tasks),
@@ -326,10 +325,6 @@ def _cost(label: str, tasks: Sequence[SeedRuns]) -> CostRow:
         peak_rss_bytes=max((c.peak_rss_bytes for c in costs if c.peak_rss_bytes is not None), default=None),
         peak_gpu_bytes=max((c.peak_gpu_bytes for c in costs if c.peak_gpu_bytes is not None), default=None),
     )
-
-
-def _fit_seconds(cost: Cost) -> float:
-    return cost.seconds.get("fit", 0.0) + cost.reused_seconds.get("fit", 0.0)
 
 
 def _failures(by_task: dict[str, dict[str, SeedRuns]], columns: tuple[str, ...]) -> tuple[FailureRow, ...]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from lampbench.errors import RequestError, RunError
 from lampbench.order import Order
+from lampbench.train_settings import TrainSettings, precision_for, rate_factor, settings_from, steps_for
 from lampbench.weights import load_trainable, replacing, save_trainable, set_trainable, trainable
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "load_trainable",
     "precision_for",
     "save_trainable",
+    "settings_from",
     "steps_for",
     "train",
 ]
@@ -40,48 +42,6 @@ T = TypeVar("T")
 
 CHECKPOINT_SECONDS = 60.0  # between checkpoints; more where one takes long to write
 CURVE_POINTS = 200  # of the training curve at most, each the mean of a stretch of steps
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """How to train.
-
-    Attributes:
-        steps: optimizer steps.
-        batch_size: examples per forward pass.
-        accumulation: forward passes per step; a step sees `batch_size * accumulation` examples.
-        learning_rate: peak of the schedule.
-        weight_decay: of AdamW, on matrices only (biases, norms and single vectors are left alone).
-        warmup: share of the steps in which the learning rate rises linearly from zero.
-        schedule: what follows: `linear` decay to zero, or `constant`.
-        clip: largest L2 norm of the gradient; 0 for no limit.
-        eval_every: steps between scores on the dev examples, the last step included; 0 for never.
-        seed: of the order of the examples and of everything drawn from torch.
-        mixed_precision: of the forward pass; weights and optimizer stay float32.
-        checkpoint_every: steps between checkpoints; 0 for about one a minute, in at most 2 % of the time.
-        select: which weights to end with: those of the `last` step or those of the `best` dev score.
-        patience: stop after so many dev scores in a row without a new best; 0 for never.
-    """
-
-    steps: int
-    batch_size: int = 16
-    accumulation: int = 1
-    learning_rate: float = 1e-4
-    weight_decay: float = 0.0
-    warmup: float = 0.05
-    schedule: Literal["linear", "constant"] = "linear"
-    clip: float = 1.0
-    eval_every: int = 0
-    seed: int = 0
-    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
-    checkpoint_every: int = 0
-    select: Literal["last", "best"] = "last"
-    patience: int = 0
-
-    @property
-    def step_size(self) -> int:
-        """Examples per optimizer step."""
-        return self.batch_size * self.accumulation
 
 
 @dataclass
@@ -101,18 +61,6 @@ class TrainReport:
     losses: list[tuple[int, float]] = field(default_factory=list)
     dev: list[tuple[int, float]] = field(default_factory=list)
     selected_step: int = 0
-
-
-def steps_for(n_examples: int, epochs: float, step_size: int) -> int:
-    """Steps that see `n_examples` examples `epochs` times, `step_size` at a time; at least one."""
-    return max(1, math.ceil(n_examples * epochs / step_size))
-
-
-def precision_for(dtype: torch.dtype) -> Literal["no", "bf16", "fp16"]:
-    """The `mixed_precision` that goes with an LLM of that dtype."""
-    if dtype == torch.bfloat16:
-        return "bf16"
-    return "fp16" if dtype == torch.float16 else "no"
 
 
 def train(
@@ -157,7 +105,7 @@ def train(
     device = parameters[0].device
     accelerator = _accelerator(settings, device)
     optimizer = accelerator.prepare(_optimizer(module, settings))
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer.optimizer, _rate(settings))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer.optimizer, rate_factor(settings))
     order = Order(
         len(examples),
         settings.batch_size,
@@ -368,20 +316,6 @@ def _optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimi
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate)
-
-
-def _rate(settings: TrainSettings) -> Callable[[int], float]:
-    """The factor of the learning rate at a step: up to 1 in the warm-up, then down to 0 or constant."""
-    rise = math.ceil(settings.warmup * settings.steps)
-
-    def factor(step: int) -> float:
-        if step < rise:
-            return (step + 1) / rise  # never zero, so that no step is without effect
-        if settings.schedule == "constant":
-            return 1.0
-        return max(0.0, (settings.steps - step) / max(1, settings.steps - rise))
-
-    return factor
 
 
 def _is_due(step: int, every: int) -> bool:

@@ -28,7 +28,7 @@ from lampbench.dense import DenseConfig, DenseMethod
 from lampbench.errors import RequestError
 from lampbench.feedback import feedback
 from lampbench.method import Bench
-from lampbench.training import TrainReport, TrainSettings, steps_for
+from lampbench.training import TrainReport, settings_from
 
 if TYPE_CHECKING:
     from lampbench.data import Example, Split
@@ -117,26 +117,13 @@ class TunedRetriever(DenseMethod):
         if 0 < c.questions < len(train):
             # The same for every seed and method, so that they share the LLM's feedback.
             train = train.subset(np.sort(np.random.default_rng(0).permutation(len(train))[: c.questions]))
-        held_out: Sequence[Example] = ()
-        if c.hold_out:
-            train, held_out = bench.hold_out(train, c.hold_out)
+        train, held_out = bench.hold_out(train, c.hold_out)
         judged = self.judge(bench, [*train, *held_out])
         questions = [question for question in judged[: len(train)] if len(question.rows) > 1]
         dev = [question for question in judged[len(train) :] if len(question.rows) > 1]
         if not questions:
             raise RequestError(f"{bench.task.name}: no training question has two items to choose from")
-        steps = steps_for(len(questions), c.epochs, c.batch_size * c.accumulation)
-        steps = min(steps, c.max_steps or steps)
-        settings = TrainSettings(
-            steps=steps,
-            batch_size=c.batch_size,
-            accumulation=c.accumulation,
-            learning_rate=c.learning_rate,
-            warmup=c.warmup,
-            eval_every=math.ceil(steps / c.evaluations) if dev else 0,
-            select="best" if dev else "last",
-            seed=bench.seed,
-        )
+        settings = settings_from(c, len(questions), seed=bench.seed, scored=len(dev) > 0)
         return bench.train(
             self._module,
             questions,

@@ -86,29 +86,19 @@ class TunedMethod(Method):
         return bench.llm.using(self.module.get_submodule("llm"))
 
     def fit(self, bench: Bench, train: Split) -> TrainReport:
-        from lampbench.training import TrainSettings, precision_for, steps_for
+        from lampbench.training import settings_from, steps_for
 
         c, module, llm = self.config, self.module, self.llm(bench)
         assert module is not None
-        held_out: Sequence[Example] = ()
-        if c.hold_out:
-            train, held_out = bench.hold_out(train, c.hold_out)
+        train, held_out = bench.hold_out(train, c.hold_out)
         questions, held_questions = self._questions(bench, train), self._questions(bench, held_out)
-        step_size = c.batch_size * c.accumulation
-        steps = steps_for(len(questions), c.epochs, step_size)
-        steps = min(steps, c.max_steps or steps)
-        settings = TrainSettings(
-            steps=steps,
-            batch_size=c.batch_size,
-            accumulation=c.accumulation,
-            learning_rate=c.learning_rate,
-            weight_decay=c.weight_decay,
-            warmup=c.warmup,
-            clip=c.clip,
-            eval_every=min(steps_for(len(questions), 1, step_size), steps) if held_out else 0,
-            select="best" if held_out else "last",
+        settings = settings_from(
+            c,
+            len(questions),
             seed=bench.seed,
-            mixed_precision=precision_for(bench.llm.dtype),
+            dtype=bench.llm.dtype,
+            scored=len(held_out) > 0,
+            eval_every=steps_for(len(questions), 1, c.batch_size * c.accumulation),  # after each epoch
         )
 
         def loss(batch: Sequence[Question]) -> Tensor:

@@ -165,23 +165,13 @@ class Method(lampbench.method.Method):
     def train_user(self, bench: Bench, pairs: Sequence[Pair]) -> Weights:
         """The adapter that these pairs make: the same whoever was trained before."""
         from lampbench.adapters import activate, adapter_weights, set_adapter_weights
-        from lampbench.training import TrainSettings, precision_for, steps_for, train
+        from lampbench.training import settings_from, train
 
         c, module = self.config, self._module
         model = module.get_submodule("llm")
         llm = bench.llm.using(model)
-        batch_size = min(c.batch_size, len(pairs))
-        steps = steps_for(len(pairs), c.epochs, batch_size)
-        settings = TrainSettings(
-            steps=min(steps, c.max_steps or steps),
-            batch_size=batch_size,
-            learning_rate=c.learning_rate,
-            weight_decay=c.weight_decay,
-            warmup=c.warmup,
-            clip=c.clip,
-            seed=bench.seed,
-            mixed_precision=precision_for(bench.llm.dtype),
-        )
+        options = replace(c, batch_size=min(c.batch_size, len(pairs)))
+        settings = settings_from(options, len(pairs), seed=bench.seed, dtype=bench.llm.dtype)
 
         def loss(batch: Sequence[Pair]) -> Tensor:
             return llm.loss(

@@ -8,6 +8,7 @@ import pytest
 from made_results import add_run
 
 import lampbench
+from lampbench.cost import Cost
 from lampbench.frame import predictions_frame, results_frame
 from lampbench.record import load_records, read_record
 
@@ -24,6 +25,13 @@ def test_a_frame_has_a_row_per_run_and_metric(tmp_path: Path) -> None:
     ]
     first = load_records(tmp_path)[0].metrics["accuracy"]
     assert tuple(frame.loc[0, ["value", "low", "high", "n"]]) == (first.value, first.low, first.high, first.n)
+
+
+def test_seconds_do_not_depend_on_what_could_be_reused(tmp_path: Path) -> None:
+    cost = Cost(seconds={"fit": 1.0, "predict": 2.0}, reused_seconds={"predict": 0.5})
+    add_run(tmp_path, cost=cost)
+    row = results_frame(tmp_path).iloc[0]
+    assert (row.fit_seconds, row.predict_seconds) == (1.0, 2.5)
 
 
 def test_a_frame_leaves_out_other_suites_and_unfinished_runs(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from lampbench import lexicon
 from lampbench.mini import train_llm
 from lampbench.mini.circuits import plant, word_vectors
+from lampbench.mini.examples import speaking_words
 from lampbench.mini.hints import QUESTIONS, Hints, Speaking
 from lampbench.mini.tokenizer import build_tokenizer, vocabulary
 from lampbench.mini.warmup import CHOOSING, blanks, exercise
@@ -146,7 +147,7 @@ def test_words_speak_for_a_citation_and_for_a_tag(entries: list[str]) -> None:
     for name in ("LaMP-1", "LaMP-2"):
         for number in range(20):
             question = user_questions(name, f"{name[-1]}-{number}", 1, Knobs(seed=5))[0]
-            right, wrong = train_llm._speaking(question)
+            right, wrong = speaking_words(TASKS[name], question)
             assert right
             assert not right & wrong
             if name == "LaMP-2":

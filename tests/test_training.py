@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from lampbench.errors import RequestError, RunError
+from lampbench.train_settings import rate_factor, settings_from
 from lampbench.training import (
     TrainReport,
     TrainSettings,
-    _rate,
     load_trainable,
     save_trainable,
     steps_for,
@@ -285,12 +285,39 @@ def test_patience_ends_a_run_that_no_longer_improves(tmp_path: Path) -> None:
 
 
 def test_the_rate_warms_up_and_decays() -> None:
-    linear = _rate(TrainSettings(steps=100, warmup=0.1))
+    linear = rate_factor(TrainSettings(steps=100, warmup=0.1))
     assert [linear(step) for step in (0, 4, 9, 10)] == pytest.approx([0.1, 0.5, 1.0, 1.0])
     assert linear(55) == pytest.approx(0.5)
     assert 0 < linear(99) < 0.02
-    constant = _rate(TrainSettings(steps=100, warmup=0.0, schedule="constant"))
+    constant = rate_factor(TrainSettings(steps=100, warmup=0.0, schedule="constant"))
     assert {constant(step) for step in range(100)} == {1.0}
+
+
+@dataclass(frozen=True)
+class Options:
+    epochs: float = 2.0
+    max_steps: int = 0
+    batch_size: int = 4
+    accumulation: int = 2
+    learning_rate: float = 0.5
+    evaluations: int = 3
+
+
+def test_a_methods_options_become_settings() -> None:
+    settings = settings_from(Options(), 20, seed=7, dtype=torch.bfloat16)
+    assert settings == TrainSettings(
+        steps=5, batch_size=4, accumulation=2, learning_rate=0.5, seed=7, mixed_precision="bf16"
+    )
+    assert settings_from(Options(max_steps=3), 20, seed=7).steps == 3
+
+
+def test_held_out_examples_choose_the_weights_as_often_as_the_options_say() -> None:
+    scored = settings_from(Options(), 20, seed=7, scored=True)
+    assert (scored.eval_every, scored.select) == (2, "best")
+    assert settings_from(Options(), 20, seed=7, scored=True, eval_every=4).eval_every == 4
+    assert settings_from(Options(max_steps=3), 20, seed=7, scored=True, eval_every=4).eval_every == 3
+    unscored = settings_from(Options(), 20, seed=7, eval_every=4)
+    assert (unscored.eval_every, unscored.select) == (0, "last")
 
 
 @pytest.mark.parametrize(("clip", "expected"), [(0.5, 0.5), (0.0, 1000.0)])

@@ -13,59 +13,35 @@ from __future__ import annotations
 import json
 import math
 import random
-import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from lampbench import lexicon
 from lampbench.mini.circuits import plant, word_vectors
-from lampbench.mini.tokenizer import build_tokenizer, vocabulary, words
-from lampbench.mini.warmup import Example, blanks, exercise
-from lampbench.personas import Asked, Citation, Document
-from lampbench.prompts import item_text, personalized_prompt, query
-from lampbench.retrieval import rank_bm25
-from lampbench.synthetic import Knobs, Question, user_questions
+from lampbench.mini.examples import (
+    MAX_INPUT_TOKENS,
+    TRAINING_KNOBS,
+    Batch,
+    batch_of,
+    easy_citation,
+    held_out,
+    task_example,
+)
+from lampbench.mini.tokenizer import build_tokenizer, vocabulary
+from lampbench.mini.warmup import exercise
+from lampbench.synthetic import user_questions
 from lampbench.tasks import TASKS
 
-if TYPE_CHECKING:
-    from lampbench.mini.hints import Speaking
-
-TRAINING_SEED, HELD_OUT_SEED = 770_001, 880_001
-MAX_INPUT_TOKENS = 160
-# Share of training prompts per task: more for the two whose answer needs a comparison, not a copy.
-TASK_SHARES = {"LaMP-1": 0.2, "LaMP-2": 0.18, "LaMP-3": 0.26, "LaMP-4": 0.13, "LaMP-5": 0.11, "LaMP-7": 0.12}
-# Number of profile items in a training prompt, drawn with these weights.
-ITEM_WEIGHTS = {0: 0.25, 1: 0.15, 2: 0.2, 3: 0.1, 4: 0.3}
-BLANKS_SHARE = 0.05
 # Exercises go on among the tasks: what is not used is forgotten.
 EXERCISE_SHARE = 0.1
-EASY_CITATION_SHARE = 0.4
 # Of the warm-up's examples, how many are citation questions that the paper itself answers.
 WARMUP_CITATION_SHARE = 0.1
 # How many users per task the word vectors are counted on.
 COUNTED_USERS = 1000
-
-
-class EasyCitation(Citation):
-    """The related reference is always in the field of the paper itself, and often shares words with its title."""
-
-    same_field = 1.0
-    astray = 0.0
-
-    def question(self, document: Document, persona: tuple[str, ...], rng: random.Random) -> Asked:
-        wanted = rng.choice((0, 2))
-        for _ in range(40):
-            asked = super().question(document, persona, rng)
-            related = asked.input.split(f"{asked.output}: ")[1].split("]: ")[0]
-            shared = set(lexicon.FIELDS[asked.latent["own"]]) & set(related.lower().replace('"', " ").split())
-            if len(shared & set(document.fields["title"].lower().replace(":", " ").split())) >= wanted:
-                break
-        return asked
 
 
 @dataclass(frozen=True)
@@ -94,99 +70,6 @@ class Plan:
     seed: int = 1
 
 
-def _items(question: Question, k: int, rng: random.Random) -> list[dict[str, str]]:
-    """`k` items of the profile: half of the time the best for BM25, else at random."""
-    profile = list(question.profile)
-    if k == 0:
-        return []
-    task = TASKS[f"LaMP-{_task_number(question)}"]
-    if rng.random() < 0.5:
-        ranking = rank_bm25(query(task, question.input), [item_text(task, item) for item in profile])
-        return [profile[i] for i in ranking[:k]]
-    return rng.sample(profile, min(k, len(profile)))
-
-
-def _task_number(question: Question) -> str:
-    return question.user_id.split("-")[0]
-
-
-_REFERENCE = re.compile(r'\[[12]\]: "([^"]*)"')
-_FIELD_WORDS = frozenset(word for group in lexicon.FIELDS.values() for word in group)
-_ASPECT_WORDS = frozenset(word for group in lexicon.ASPECTS.values() for word in group)
-
-
-def _speaking(question: Question) -> tuple[frozenset[str], frozenset[str]]:
-    """The words of a question that speak for its answer and against it, where the answer is a choice."""
-    if _task_number(question) == "1":
-        first, second = (
-            frozenset(words(title)) & _FIELD_WORDS for title in _REFERENCE.findall(question.input)
-        )
-        right, wrong = (first, second) if question.output == "[1]" else (second, first)
-    elif _task_number(question) == "2":
-        present = frozenset(words(question.input)) & _ASPECT_WORDS
-        right = present & frozenset(lexicon.ASPECTS[question.output.replace(" ", "-")])
-        wrong = present
-    else:
-        right = wrong = frozenset()
-    return right, wrong - right
-
-
-def _task_example(tokenizer: Any, number: int, rng: random.Random, name: str | None = None) -> Example:
-    """A question of a new user, with or without profile items before it.
-
-    Args:
-        name: the task; None draws one. A citation question of `name` is one that the paper itself answers.
-    """
-    task = TASKS[name or rng.choices(list(TASK_SHARES), list(TASK_SHARES.values()))[0]]
-    knobs = Knobs(seed=TRAINING_SEED, history_min=6, history_max=16)
-    easy = task.name == "LaMP-1" and (name is not None or rng.random() < EASY_CITATION_SHARE)
-    question = user_questions(task, f"{task.number}-{number}", 1, knobs, EasyCitation() if easy else None)[0]
-    if name is None and rng.random() < BLANKS_SHARE:
-        return blanks(item_text(task, question.profile[0]), rng)
-    k = rng.choices(list(ITEM_WEIGHTS), list(ITEM_WEIGHTS.values()))[0] if name is None else 0
-    items = _items(question, k, rng)
-    prompt = (
-        personalized_prompt(task, question.input, items, tokenizer, MAX_INPUT_TOKENS)
-        if items
-        else question.input
-    )
-    return Example(prompt, question.output, *_speaking(question))
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Padded token ids of the prompts (0 is padding) and the answers (-100 is padding), and what `hints` asks."""
-
-    inputs: Any
-    labels: Any
-    speaking: Speaking
-    warmup: bool
-
-
-def _batch(tokenizer: Any, entry_ids: Mapping[str, int], examples: Sequence[Example], warmup: bool) -> Batch:
-    import torch
-
-    from lampbench.mini.hints import Speaking
-
-    def padded(rows: list[list[int]], value: int) -> Any:
-        tensors = [torch.tensor(row) for row in rows]
-        return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)
-
-    inputs = padded(
-        tokenizer([e.prompt for e in examples], truncation=True, max_length=MAX_INPUT_TOKENS)["input_ids"], 0
-    )
-
-    def where(sides: Sequence[frozenset[str]]) -> Any:
-        found = torch.zeros_like(inputs, dtype=torch.bool)
-        for row, side in enumerate(sides):
-            if side:
-                found[row] = torch.isin(inputs[row], torch.tensor([entry_ids[word] for word in sorted(side)]))
-        return found
-
-    speaking = Speaking(where([e.right for e in examples]), where([e.wrong for e in examples]))
-    return Batch(inputs, padded(tokenizer([e.answer for e in examples])["input_ids"], -100), speaking, warmup)
-
-
 def _batches(tokenizer: Any, entries: Sequence[str], plan: Plan) -> Iterator[Batch]:
     """Endless batches; the examples of eight are sorted by length together, so that little is padding."""
     rng = random.Random(plan.seed)
@@ -200,39 +83,17 @@ def _batches(tokenizer: Any, entries: Sequence[str], plan: Plan) -> Iterator[Bat
         for _ in range(size * pool):
             number += 1
             if warmup and rng.random() < WARMUP_CITATION_SHARE:
-                examples.append(_task_example(tokenizer, number, rng, "LaMP-1"))
+                examples.append(easy_citation(number))
             elif warmup or rng.random() < EXERCISE_SHARE:
                 examples.append(exercise(copied, rng))
             else:
-                examples.append(_task_example(tokenizer, number, rng))
+                examples.append(task_example(tokenizer, number, rng))
         examples.sort(key=lambda example: len(example.prompt))
         groups = [examples[i : i + size] for i in range(0, len(examples), size)]
         rng.shuffle(groups)
         for group in groups:
             made += 1
-            yield _batch(tokenizer, entry_ids, group, warmup)
-
-
-def held_out(
-    tokenizer: Any, task_name: str, n: int, condition: str, k: int = 4
-) -> tuple[list[str], dict[str, str]]:
-    """Prompts and golds of held-out users: `none` (no profile), `own` (BM25's best items) or `other` (a stranger's)."""
-    task = TASKS[task_name]
-    knobs = Knobs(seed=HELD_OUT_SEED)
-    questions = [user_questions(task, f"{task.number}-{i}", 1, knobs)[0] for i in range(n)]
-    prompts = []
-    for i, question in enumerate(questions):
-        profile = list((questions[(i + 1) % n] if condition == "other" else question).profile)
-        items: list[dict[str, str]] = []
-        if condition != "none":
-            ranking = rank_bm25(query(task, question.input), [item_text(task, item) for item in profile])
-            items = [profile[j] for j in ranking[:k]]
-        prompts.append(
-            personalized_prompt(task, question.input, items, tokenizer, MAX_INPUT_TOKENS)
-            if items
-            else question.input
-        )
-    return prompts, {question.id: question.output for question in questions}
+            yield batch_of(tokenizer, entry_ids, group, warmup)
 
 
 def evaluate(
@@ -306,10 +167,9 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
 
 def _counted_texts(tokenizer: Any, users: int) -> Iterator[list[int]]:
     """Token ids of what some users wrote, one list per document."""
-    knobs = Knobs(seed=TRAINING_SEED, history_min=6, history_max=16)
     for task in TASKS.values():
         for number in range(users):
-            profile = user_questions(task, f"{task.number}-counted-{number}", 1, knobs)[0].profile
+            profile = user_questions(task, f"{task.number}-counted-{number}", 1, TRAINING_KNOBS)[0].profile
             texts = [
                 " ".join(text for name, text in item.items() if name not in ("id", "date"))
                 for item in profile
