@@ -317,7 +317,7 @@ def _metric(score: metrics.Score, name: str, value: float, questions: Questions)
 
 def _first_record(session: Session, job: Job, questions: Questions, key: str, command: str) -> Record:
     plan, info, cls = session.plan, job.method.info, job.method.cls
-    roles = session.roles(job.method, job.config)
+    roles, data = session.roles(job.method, job.config), session.data[job.task.name]
     return Record(
         suite=plan.suite,
         task=job.task.name,
@@ -341,6 +341,7 @@ def _first_record(session: Session, job: Job, questions: Questions, key: str, co
             n=len(questions.asked),
             counts=questions.counts,
             limit=questions.limit,
+            train=data.split("train").fingerprint if trains(job.method) else None,
         ),
         llm=session.models.record("llm"),
         encoder=session.models.record("encoder") if "encoder" in roles else None,

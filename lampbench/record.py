@@ -107,6 +107,7 @@ class DataRecord:
         n: questions answered.
         counts: facts about them, such as questions per split, empty profiles, undated items.
         limit: number of questions drawn at random; None if all were asked.
+        train: hash of the content of the questions it trained on; None for a method that trains nothing.
     """
 
     name: str
@@ -116,6 +117,7 @@ class DataRecord:
     n: int
     counts: dict[str, int] = field(default_factory=dict)
     limit: int | None = None
+    train: str | None = None
 
 
 @dataclass(frozen=True)

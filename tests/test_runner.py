@@ -80,6 +80,7 @@ def test_every_method_task_and_seed_has_a_record_at_a_predictable_place(
         None,
     )
     assert record.data.counts["train"] == 8
+    assert record.data.train is None  # it learns nothing
     assert (record.llm.id, record.llm.dtype, record.encoder, record.retriever) == (
         "tiny-t5",
         "float32",
@@ -249,6 +250,7 @@ def test_what_was_learned_serves_every_option_of_prediction(run_here: Runner, fo
     (second,) = run_here("learner", set=["profile=empty"])
     assert lines_in(folder / "fits") == 1
     assert second.training == first.training
+    assert first.data.train not in (None, first.data.fingerprint)  # the other split
     assert second.cost.seconds["fit"] == first.cost.seconds["fit"]
     (other,) = run_here("learner", set=["steps=2"])
     assert lines_in(folder / "fits") == 2
