@@ -221,6 +221,13 @@ class Session:
             roles |= self.roles(other, other.config())
         return frozenset(roles)
 
+    def learns(self, method: LoadedMethod, config: Any) -> bool:
+        """Whether training questions decide what the method does, by itself or through those it is built on."""
+        if trains(method):
+            return True
+        others = [self._method(name) for name in method.cls(config).uses()]
+        return any(self.learns(other, other.config()) for other in others)
+
     def _method(self, name: str) -> LoadedMethod:
         # Looked up once: it takes tens of milliseconds, and a pool asks for many, time and again.
         if name not in self._found:

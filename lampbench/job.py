@@ -16,7 +16,7 @@ from lampbench.configure import as_dict
 from lampbench.cost import PREDICT, Cost, CostMeter
 from lampbench.environment import environment
 from lampbench.errors import LampbenchError, RequestError, RunError
-from lampbench.fitting import Fitted, Session, trains
+from lampbench.fitting import Fitted, Session
 from lampbench.frozen import weights_fingerprint
 from lampbench.prediction import Prediction
 from lampbench.prediction_log import PredictionLog, line_of
@@ -341,7 +341,7 @@ def _first_record(session: Session, job: Job, questions: Questions, key: str, co
             n=len(questions.asked),
             counts=questions.counts,
             limit=questions.limit,
-            train=data.split("train").fingerprint if trains(job.method) else None,
+            train=data.split("train").fingerprint if session.learns(job.method, job.config) else None,
         ),
         llm=session.models.record("llm"),
         encoder=session.models.record("encoder") if "encoder" in roles else None,
@@ -383,8 +383,3 @@ def _key(session: Session, job: Job, questions: Questions) -> str:
     spec: Mapping[str, Any] = session.spec(job.method, job.config, job.task, job.seed, job.settings)
     asked = {"split": questions.asked.name, "questions": questions.asked.fingerprint}
     return request_key({**spec, **asked})
-
-
-def needs_train(jobs: Sequence[Job]) -> set[str]:
-    """The tasks whose train split is needed."""
-    return {job.task.name for job in jobs if trains(job.method)}

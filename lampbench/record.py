@@ -107,7 +107,8 @@ class DataRecord:
         n: questions answered.
         counts: facts about them, such as questions per split, empty profiles, undated items.
         limit: number of questions drawn at random; None if all were asked.
-        train: hash of the content of the questions it trained on; None for a method that trains nothing.
+        train: hash of the content of the training questions; None if neither the method nor one that it is built
+            on learns from them.
     """
 
     name: str

@@ -236,6 +236,14 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     assert resumed.cost.prompt_tokens == whole.cost.prompt_tokens
 
 
+def test_who_is_built_on_a_learner_learns(run_here: Runner, folder: Path) -> None:
+    text = FUSION.replace('name = "fusion"', 'name = "heir"').replace('"contriever"', '"learner"')
+    text = text[: text.index("    def prepare")] + "    def rank(self, bench, example):\n        return []\n"
+    (folder / "methods" / "heir.py").write_text(text)
+    heir, learner = run_here("heir")[0], run_here("learner")[0]
+    assert heir.data.train == learner.data.train is not None
+
+
 def test_fresh_forgets_what_was_left(run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRICK", "interrupt:4")
     with pytest.raises(KeyboardInterrupt):
