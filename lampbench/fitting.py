@@ -338,7 +338,7 @@ def _training_record(bench: Bench, report: TrainReport) -> TrainingRecord:
         settings=settings,
         steps=report.steps,
         seconds=round(report.seconds, 3),
-        losses=list(report.losses),
+        losses=[(step, float(f"{loss:.5g}")) for step, loss in report.losses],
         dev=list(report.dev),
         selected_step=report.selected_step,
     )

@@ -127,11 +127,12 @@ def open_questions(plan: Plan, task: Task, progress: Progress) -> Questions:
 def _data_folder(plan: Plan, task: Task, progress: Progress) -> Path:
     if plan.data != MINI_DATA:
         return Path(plan.data).expanduser()
-    from lampbench.synthetic import GENERATOR_VERSION, Knobs, write_suite
+    from lampbench.synthetic import Knobs, write_suite
 
-    folder = cache_dir() / f"{MINI_DATA}-{GENERATOR_VERSION}-{plan.setting}"
+    knobs = Knobs(setting=plan.setting)
+    folder = cache_dir() / f"{MINI_DATA}-{plan.setting}-{knobs.fingerprint}"
     with progress.bar(f"generating LaMP-mini ({task.name})"):
-        write_suite(folder, Knobs(setting=plan.setting), [task.name])
+        write_suite(folder, knobs, [task.name])
     return folder
 
 

@@ -14,6 +14,7 @@ knows only the population).
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import os
 import random
@@ -30,6 +31,17 @@ from lampbench.tasks import SETTINGS, SPLITS, TASKS, Task, get_task
 # Raised whenever the same knobs would give other texts.
 GENERATOR_VERSION = 1
 
+# Questions per task for train, and for dev and test each. An answer on LaMP-1 is one bit: it takes more of them to
+# learn from and to tell a gain from chance. A score of a text says more, so fewer give as narrow an interval.
+SIZES = {
+    "LaMP-1": (3000, 300),
+    "LaMP-2": (1000, 200),
+    "LaMP-3": (1000, 200),
+    "LaMP-4": (1000, 120),
+    "LaMP-5": (1000, 120),
+    "LaMP-7": (1000, 120),
+}
+
 _FIRST_DAY = datetime.date(2015, 1, 1)
 _LAST_DAY = datetime.date(2023, 12, 31)
 
@@ -41,16 +53,17 @@ class Knobs:
     Attributes:
         seed: users of different seeds are different people.
         train, dev, test: questions per split, one per user (setting `user`) or the same users in all (setting
-        `time`). history_min, history_max: bounds of the number of profile items, drawn uniformly. noise:
-        probability in [0, 1] that a document is written as a random stranger would write it. drift: 0 to 1;
-        at relative time t in [0, 1] a document follows the user's later persona with probability drift * t.
+        `time`); None for the task's own number, see `SIZES`. history_min, history_max: bounds of the number of
+        profile items, drawn uniformly. noise: probability in [0, 1] that a document is written as a random
+        stranger would write it. drift: 0 to 1; at relative time t in [0, 1] a document follows the user's later
+        persona with probability drift * t.
         setting: `user` (users disjoint between splits) or `time` (the same users, later questions).
     """
 
     seed: int = 0
-    train: int = 1000
-    dev: int = 200
-    test: int = 200
+    train: int | None = None
+    dev: int | None = None
+    test: int | None = None
     history_min: int = 6
     history_max: int = 24
     noise: float = 0.05
@@ -68,8 +81,24 @@ class Knobs:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise RequestError(f"{name} = {getattr(self, name)}: must lie between 0 and 1")
         for name in SPLITS:
-            if getattr(self, name) < 0:
+            if (getattr(self, name) or 0) < 0:
                 raise RequestError(f"{name} = {getattr(self, name)}: must not be negative")
+
+    def questions(self, task: Task, split: str) -> int:
+        """How many questions a split of a task has."""
+        own = SIZES[task.name][0 if split == "train" else 1]
+        return own if (wanted := getattr(self, split)) is None else int(wanted)
+
+    def to_json(self) -> dict[str, Any]:
+        """The knobs, with the number of questions per task where they leave it open."""
+        sizes = {task.name: [self.questions(task, split) for split in SPLITS] for task in TASKS.values()}
+        return {**asdict(self), "sizes": sizes}
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits; the same generator and knobs always have the same."""
+        text = json.dumps([GENERATOR_VERSION, self.to_json()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -159,7 +188,7 @@ def generate(task: Task | str, split: str, knobs: Knobs) -> Iterator[Question]:
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     part = SPLITS.index(split)
-    for number in range(getattr(knobs, split)):
+    for number in range(knobs.questions(task, split)):
         if knobs.setting == "time":
             # One user, three questions: the oldest is the train question, the newest the test question.
             questions = user_questions(task, f"{task.number}9{number:05d}", len(SPLITS), knobs)
@@ -204,7 +233,7 @@ def write_suite(
     manifest: dict[str, Any] = {
         "name": "LaMP-mini",
         "generator_version": GENERATOR_VERSION,
-        "knobs": asdict(knobs),
+        "knobs": knobs.to_json(),
         "reference_scores": {},
     }
     path = folder / "manifest.json"

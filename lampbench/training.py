@@ -41,7 +41,7 @@ __all__ = [
 T = TypeVar("T")
 
 CHECKPOINT_SECONDS = 60.0  # between checkpoints; more where one takes long to write
-CURVE_POINTS = 200  # of the training curve at most, each the mean of a stretch of steps
+CURVE_POINTS = 50  # of the training curve at most, each the mean of a stretch of steps
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,33 @@ def test_training_takes_its_steps_and_leaves_loadable_models(tmp_path: Path) -> 
 
     small = train_encoder.Plan(width=16, layers=1, heads=2, feed_forward=16, steps=3, batch=4)
     (tmp_path / "encoder").mkdir()
-    train_encoder.train(small, tmp_path / "encoder")
+    train_encoder.train(small, tmp_path / "encoder", counted_users=2)
     encoder = TextEncoder.load(str(tmp_path / "encoder"), device="cpu")
     assert (encoder.dim, encoder.pooling) == (16, "mean")
+
+
+def test_a_partner_that_comes_twice_is_no_wrong_answer() -> None:
+    from lampbench.mini.train_encoder import _contrast
+
+    text = torch.eye(4)[[0, 0, 1]]
+    alike, different = [[7], [7], [8]], [[7], [9], [8]]
+    far = math.exp(-10.0)
+    expected = (2 * math.log(1 + far) + math.log(1 + 2 * far)) / 3
+    assert _contrast(text, text, alike, 0.1).item() == pytest.approx(expected, rel=1e-3)
+    expected = (2 * math.log(2 + far) + math.log(1 + 2 * far)) / 3
+    assert _contrast(text, text, different, 0.1).item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_batch_has_pairs_only_where_a_persona_is_a_subject(entries: list[str]) -> None:
+    from lampbench.mini import train_encoder
+
+    tokenizer = build_tokenizer(entries, for_encoder=True)
+    plan = train_encoder.Plan(batch=10, crops=0.3)
+    for name in train_encoder.TURNS:
+        rng = random.Random(1)
+        source = train_encoder._Texts(TASKS[name], rng)
+        left, right = train_encoder._batch(source, tokenizer, plan, rng)
+        assert len(left) == len(right) == 10
+        within = [set(one) <= set(other) for one, other in zip(left, right, strict=True)]
+        assert all(within[:3])
+        assert all(within) == (name not in train_encoder.PAIRED)

@@ -6,13 +6,26 @@ The scores mean nothing; that every file, length and character of real data gets
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from lampbench.registry import list_methods
 from lampbench.runner import run
 
-METHODS = "adhoc,recency,bm25,contriever,pplug"
+# How little each trained method may train to be one that has trained.
+TRAINED = {
+    "pplug": {"max_steps": 2, "copies": 1},
+    "prompt-tuning": {"max_steps": 2, "copies": 1},
+    "ropg-rl": {"max_steps": 2, "questions": 4, "candidates": 3},
+    "ropg-kd": {"max_steps": 2, "questions": 4, "candidates": 3},
+    "rspg-pre": {"max_steps": 2, "questions": 4, "selector": "encoder"},
+    "rspg-post": {"max_steps": 2, "questions": 4, "selector": "encoder"},
+    "finetune": {"max_steps": 2, "hold_out": 4},
+    "lora": {"max_steps": 2, "hold_out": 4},
+    "lora-user": {"max_steps": 1, "max_target_tokens": 8},
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,23 +74,35 @@ def bert_like(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def preset(tmp_path: Path, shared: Path, flan_like: Path, bert_like: Path) -> str:
     path = tmp_path / "sample.toml"
-    path.write_text(
-        f'summary = "real questions"\nllm = "{flan_like}"\nencoder = "{bert_like}"\n'
-        f'data = "{shared / "data" / "lamp-sample"}"\nsetting = "user"\nmax_input_tokens = 256\nbeams = 2\n'
-        "[max_new_tokens]\ndefault = 6\n[method.pplug]\nmax_steps = 2\ncopies = 1\nbatch_size = 4\n"
-        "accumulation = 1\n",
-        encoding="utf-8",
-    )
+    lines = [
+        'summary = "real questions"',
+        f'llm = "{flan_like}"',
+        f'encoder = "{bert_like}"',
+        f'data = "{shared / "data" / "lamp-sample"}"',
+        'setting = "user"',
+        "max_input_tokens = 256",
+        "beams = 2",
+        "[max_new_tokens]",
+        "default = 6",
+        "[options]",
+        "batch_size = 4",
+        "accumulation = 1",
+    ]
+    for method, options in TRAINED.items():
+        lines += [f"[method.{method}]", *(f"{name} = {json.dumps(value)}" for name, value in options.items())]
+    path.write_text("\n".join(lines), encoding="utf-8")
     return str(path)
 
 
 def test_real_questions_get_through_every_method(preset: str, tmp_path: Path) -> None:
-    tasks = "LaMP-2,LaMP-3,LaMP-4,LaMP-5"
-    records = run(METHODS, tasks, preset=preset, results=tmp_path, limit=16, progress="none")
-    assert len(records) == 20
+    tasks = ["LaMP-2", "LaMP-3", "LaMP-4", "LaMP-5"]
+    methods = [info.name for info in list_methods()]
+    assert set(TRAINED) < set(methods)
+    records = run("all", ",".join(tasks), preset=preset, results=tmp_path, limit=8, progress="none")
+    assert {(r.method.name, r.task) for r in records} == set(product(methods, tasks))
     assert {r.status for r in records} == {"complete"}
     assert all(r.data.n == r.counts["n"] > 0 and r.metrics for r in records)
-    assert {r.method.trainable_parameters > 0 for r in records if r.method.name == "pplug"} == {True}
+    assert {r.method.name for r in records if r.method.trainable_parameters} == set(TRAINED)
 
 
 def test_real_questions_without_golds_end_in_official_files(preset: str, tmp_path: Path) -> None:

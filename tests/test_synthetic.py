@@ -12,8 +12,8 @@ import pytest
 from lampbench.errors import RequestError
 from lampbench.personas import DOMAINS
 from lampbench.prompts import query
-from lampbench.synthetic import Knobs, generate, user_questions, with_knobs, write_suite
-from lampbench.tasks import TASKS
+from lampbench.synthetic import SIZES, Knobs, generate, user_questions, with_knobs, write_suite
+from lampbench.tasks import TASKS, get_task
 
 SMALL = Knobs(train=12, dev=30, test=5)
 
@@ -159,6 +159,18 @@ def test_impossible_knobs_are_refused_in_one_line(changes: dict[str, object], me
     with pytest.raises(RequestError, match=re.escape(message)) as error:
         with_knobs(Knobs(), **changes)
     assert "\n" not in str(error.value)
+
+
+def test_a_task_has_its_own_number_of_questions_unless_told_otherwise() -> None:
+    knobs = Knobs(test=4)
+    numbers = [
+        (knobs.questions(get_task(name), "train"), knobs.questions(get_task(name), "dev")) for name in SIZES
+    ]
+    assert numbers == list(SIZES.values())
+    assert len(list(generate("LaMP-4", "dev", knobs))) == SIZES["LaMP-4"][1]
+    assert len(list(generate("LaMP-4", "test", knobs))) == 4
+    assert Knobs(test=0).questions(get_task("LaMP-1"), "test") == 0
+    assert Knobs().fingerprint == Knobs().fingerprint != knobs.fingerprint
 
 
 def test_every_task_has_a_world() -> None:

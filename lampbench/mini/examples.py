@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ TASK_SHARES = {"LaMP-1": 0.2, "LaMP-2": 0.18, "LaMP-3": 0.26, "LaMP-4": 0.13, "L
 ITEM_WEIGHTS = {0: 0.25, 1: 0.15, 2: 0.2, 3: 0.1, 4: 0.3}
 BLANKS_SHARE = 0.05
 EASY_CITATION_SHARE = 0.4
+# How many users per task the word vectors are counted on.
+COUNTED_USERS = 1000
 
 
 class EasyCitation(Citation):
@@ -115,6 +117,18 @@ def easy_citation(number: int) -> Example:
 
 def _asked(task: Task, number: int, domain: Domain | None = None) -> Question:
     return user_questions(task, f"{task.number}-{number}", 1, TRAINING_KNOBS, domain)[0]
+
+
+def counted_texts(tokenizer: Any, users: int) -> Iterator[list[int]]:
+    """Token ids of what some users of every task wrote, one list per document: what `word_vectors` counts."""
+    for task in TASKS.values():
+        for number in range(users):
+            profile = user_questions(task, f"{task.number}-counted-{number}", 1, TRAINING_KNOBS)[0].profile
+            texts = [
+                " ".join(text for name, text in item.items() if name not in ("id", "date"))
+                for item in profile
+            ]
+            yield from tokenizer(texts, add_special_tokens=False)["input_ids"]
 
 
 def held_out(

@@ -23,25 +23,23 @@ import typer
 
 from lampbench.mini.circuits import plant, word_vectors
 from lampbench.mini.examples import (
+    COUNTED_USERS,
     MAX_INPUT_TOKENS,
-    TRAINING_KNOBS,
     Batch,
     batch_of,
+    counted_texts,
     easy_citation,
     held_out,
     task_example,
 )
 from lampbench.mini.tokenizer import build_tokenizer, vocabulary
 from lampbench.mini.warmup import exercise
-from lampbench.synthetic import user_questions
 from lampbench.tasks import TASKS
 
 # Exercises go on among the tasks: what is not used is forgotten.
 EXERCISE_SHARE = 0.1
 # Of the warm-up's examples, how many are citation questions that the paper itself answers.
 WARMUP_CITATION_SHARE = 0.1
-# How many users per task the word vectors are counted on.
-COUNTED_USERS = 1000
 
 
 @dataclass(frozen=True)
@@ -165,18 +163,6 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _counted_texts(tokenizer: Any, users: int) -> Iterator[list[int]]:
-    """Token ids of what some users wrote, one list per document."""
-    for task in TASKS.values():
-        for number in range(users):
-            profile = user_questions(task, f"{task.number}-counted-{number}", 1, TRAINING_KNOBS)[0].profile
-            texts = [
-                " ".join(text for name, text in item.items() if name not in ("id", "date"))
-                for item in profile
-            ]
-            yield from tokenizer(texts, add_special_tokens=False)["input_ids"]
-
-
 def _optimizers(model: Any, hints: Any, plan: Plan) -> list[tuple[Any, float]]:
     """Each optimizer with its peak learning rate: Muon for the matrices, AdamW for everything else."""
     import torch
@@ -225,7 +211,7 @@ def train(
     tokenizer = build_tokenizer(entries, for_encoder=False)
     model = build_model(plan, math.ceil(len(entries) / 64) * 64)
     size = model.shared.num_embeddings
-    plant(model, word_vectors(_counted_texts(tokenizer, counted_users), size, plan.width // 3))
+    plant(model, word_vectors(counted_texts(tokenizer, counted_users), size, plan.width // 3))
     hints = Hints(plan.width, entries, size)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{len(entries)} tokens, {parameters / 1e6:.2f} M parameters", flush=True)
