@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 from collections.abc import Iterable, Sequence
 
 from lampbench.leaderboard import Leaderboard
 from lampbench.published import PublishedTable, load_sources
-from lampbench.suite import DIGITS, LEVEL, AsideRow, Cell, CostRow, Row, Suite
+from lampbench.suite import DIGITS, LEVEL, AsideRow, Cell, ChoiceRow, CostRow, Suite
 from lampbench.tables import Block, Facts, Heading, Inline, Paragraph, Table, Text
 from lampbench.tasks import metric
 
@@ -61,6 +59,9 @@ def suite_blocks(suite: Suite) -> list[Block]:
         blocks += _published_table(table)
     if suite.costs:
         blocks += [Heading("Cost", 3), _costs(suite.costs), _cost_legend()]
+    if suite.choices:
+        blocks += [Heading("Choosing between answers", 3), _choices(suite.choices), _choice_legend()]
+        blocks.append(_shares(suite.choices))
     if suite.failures:
         blocks.append(Heading("What went wrong", 3))
         for columns in split_columns(len(suite.columns)):
@@ -154,7 +155,50 @@ def _legend(suite: Suite) -> Paragraph:
     return Paragraph(tuple(pieces))
 
 
-# Costs and failures
+# Choices, costs and failures
+
+
+def _choices(choices: Sequence[ChoiceRow]) -> Table:
+    rows: list[tuple[Inline | None, ...]] = []
+    groups = set()
+    task = None
+    for row in choices:
+        if row.task != task:
+            groups.add(len(rows))
+        values = (f"{value:.{DIGITS}f}" for value in (row.lower, row.alone, row.value, row.upper))
+        first = (row.task, metric_label(row.metric)) if row.task != task else ("", "")
+        lower, alone, value, upper = values
+        rows.append((*first, row.method, lower, alone, row.best, value, upper, f"{100 * row.success:.0f} %"))
+        task = row.task
+    header = ("Task", "Metric", "Method", "Worst", "Always one", "which", "Chosen", "Oracle", "As good as it")
+    return Table(header, tuple(rows), left=3, groups=frozenset(groups))
+
+
+def _choice_legend() -> Paragraph:
+    return Paragraph(
+        (
+            "Chosen: what the method scores by choosing, per question, among the answers of its pool.",
+            "Worst and oracle: the worst and the best answer of the pool to every question, the bounds of any "
+            "choice.",
+            "Always one: the member of the pool that is best when it is never left, told by hindsight.",
+            "As good as it: questions whose chosen answer scores what the oracle's does.",
+            "Below, how often each member is chosen. Means over seeds.",
+        )
+    )
+
+
+def _shares(choices: Sequence[ChoiceRow]) -> Table:
+    members = list(dict.fromkeys(name for row in choices for name in row.shares))
+    rows: list[tuple[Inline | None, ...]] = []
+    groups = set()
+    task = None
+    for row in choices:
+        if row.task != task:
+            groups.add(len(rows))
+        shares = (f"{100 * row.shares[name]:.0f} %" if name in row.shares else None for name in members)
+        rows.append((row.task if row.task != task else "", row.method, *shares))
+        task = row.task
+    return Table(("Task", "Method", *members), tuple(rows), left=2, groups=frozenset(groups))
 
 
 def _costs(costs: Sequence[CostRow]) -> Table:
@@ -312,77 +356,3 @@ def _published_table(table: PublishedTable, titled: bool = False) -> list[Block]
 
 def _short(model: str) -> str:
     return model.rpartition("/")[2]
-
-
-# CSV
-
-CSV_HEADER = (
-    "part",
-    "suite",
-    "task",
-    "method",
-    "quantity",
-    "value",
-    "low",
-    "high",
-    "sd",
-    "seeds",
-    "n",
-    "best",
-    "p_best",
-    "p_reference",
-    "source",
-    "setting",
-    "split",
-    "llm",
-    "encoder",
-    "reason",
-)
-
-
-def as_csv(board: Leaderboard) -> str:
-    """The numbers, one per line, to ten decimals; `part` says of which kind."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, CSV_HEADER, restval="", lineterminator="\n")
-    writer.writeheader()
-    for suite in board.suites:
-        for row in suite.rows:
-            writer.writerows(_csv_result(suite, row))
-        for cost in suite.costs:
-            for name, value in vars(cost).items():
-                if name != "method" and value is not None:
-                    quantity = {"quantity": name, "value": _rounded(value)}
-                    writer.writerow({"part": "cost", "suite": suite.name, "method": cost.method, **quantity})
-        for failure in suite.failures:
-            for method, count in zip(suite.columns, failure.counts, strict=True):
-                if count is not None:
-                    place = {"suite": suite.name, "task": failure.task, "method": method}
-                    quantity = {"quantity": failure.kind, "value": count, "n": failure.n}
-                    writer.writerow({"part": "count", **place, **quantity})
-        for part in ("limited", "odd", "unscored", "failed"):
-            for aside in getattr(suite, part):
-                place = {"part": part, "suite": suite.name, "method": aside.run, "reason": aside.reason}
-                quantities = aside.metrics or (("", ""),)
-                writer.writerows({**place, "quantity": key, "value": value} for key, value in quantities)
-    for table in board.published:
-        for task, key, values in table.rows:
-            for (method, llm, encoder), value in zip(table.columns, values, strict=True):
-                if value is not None:
-                    place = {"part": "published", "task": task, "method": method, "quantity": key}
-                    about = {"source": table.source, "setting": table.setting, "split": table.split}
-                    writer.writerow({**place, "value": value, **about, "llm": llm, "encoder": encoder})
-    return out.getvalue()
-
-
-def _rounded(value: object) -> object:
-    """Ten decimals: what lies beyond depends on the order in which a machine sums."""
-    return round(value, 10) if isinstance(value, float) else value
-
-
-def _csv_result(suite: Suite, row: Row) -> Iterable[dict[str, object]]:
-    for method, cell in zip(suite.columns, row.cells, strict=True):
-        if cell is not None:
-            known = {name: _rounded(value) for name, value in vars(cell).items() if value is not None}
-            known.pop("better", None)
-            place = {"part": "measured", "suite": suite.name, "task": row.task, "method": method}
-            yield {**place, "quantity": row.metric, "n": row.n, **known}

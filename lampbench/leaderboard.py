@@ -5,7 +5,7 @@
 
 Nothing is run, downloaded or dated here: the same records give the same bytes on every machine, so that
 check_leaderboard can tell a stale file. What may be compared is decided in `lampbench.standing`, what a
-suite's table says in `lampbench.suite`, and how it looks in `lampbench.board_page` and `lampbench.tables`.
+suite's table says in `lampbench.suite`, and how it looks in `lampbench.board_page`, `board_csv` and `tables`.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ def render(board: Leaderboard, format: str = "md") -> str:
     Raises:
         RequestError: another format.
     """
-    from lampbench import board_page, tables
+    from lampbench import board_csv, board_page, tables
 
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
     if format == "csv":
-        return board_page.as_csv(board)
+        return board_csv.as_csv(board)
     return tables.render(board_page.page(board), format)
 
 

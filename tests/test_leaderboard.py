@@ -17,6 +17,7 @@ import pytest
 from made_results import LLM, add_run, answers
 
 from lampbench import metrics
+from lampbench.choice import ChoiceRecord
 from lampbench.errors import RequestError
 from lampbench.leaderboard import (
     FORMATS,
@@ -195,6 +196,35 @@ def test_costs_are_per_question_and_failures_are_counted(results: Path) -> None:
         ("LaMP-3", "truncated"),
     }
     assert suite.failures[0].counts == (3, 3, 3)
+
+
+def test_a_choice_stands_between_its_bounds_with_how_often_each_was_chosen(tmp_path: Path) -> None:
+    for seed, chosen in enumerate((15, 45)):
+        choice = ChoiceRecord(
+            chosen={"alpha": chosen, "gamma": 60 - chosen},
+            alone={"alpha": {"accuracy": 0.25}, "gamma": {"accuracy": 0.5}},
+            upper={"accuracy": 0.75},
+            lower={"accuracy": 0.125},
+            success=0.5 + seed / 4,
+        )
+        add_run(tmp_path, "picker", seed=seed, choice=choice)
+    without_golds = ChoiceRecord(chosen={"alpha": 60})
+    add_run(tmp_path, "blind", choice=without_golds)
+    board = board_of(tmp_path)
+    (row,) = only(board).choices
+    value = cells(only(board), "LaMP-2", "accuracy")["picker"]
+    assert value is not None
+    assert (row.method, row.seeds, row.best, row.value) == ("picker", 2, "gamma", value.value)
+    assert (row.lower, row.alone, row.upper, row.success) == (0.125, 0.5, 0.75, 0.625)
+    assert row.shares == {"alpha": 0.5, "gamma": 0.5}
+    lines = [line.split() for line in render(board, "md").splitlines()]
+    shown = f"| LaMP-2 | Accuracy ↑ | picker | 0.125 | 0.500 | gamma | {row.value:.3f} | 0.750 | 62 % |"
+    assert shown.split() in lines
+    assert "| LaMP-2 | picker | 50 % | 50 % |".split() in lines
+    table = list(csv.DictReader(io.StringIO(render(board, "csv"))))
+    written = {line["quantity"]: line["value"] for line in table if line["part"] == "choice"}
+    assert written["accuracy upper"] == "0.75"
+    assert written["share alpha"] == "0.5"
 
 
 # What is kept out of the table

@@ -1,0 +1,90 @@
+"""The leaderboard as CSV: every number of the page on a line of its own."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+
+from lampbench.leaderboard import Leaderboard
+from lampbench.suite import Row, Suite
+
+CSV_HEADER = (
+    "part",
+    "suite",
+    "task",
+    "method",
+    "quantity",
+    "value",
+    "low",
+    "high",
+    "sd",
+    "seeds",
+    "n",
+    "best",
+    "p_best",
+    "p_reference",
+    "source",
+    "setting",
+    "split",
+    "llm",
+    "encoder",
+    "reason",
+)
+
+
+def as_csv(board: Leaderboard) -> str:
+    """The numbers, one per line, to ten decimals; `part` says of which kind."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, CSV_HEADER, restval="", lineterminator="\n")
+    writer.writeheader()
+    for suite in board.suites:
+        for row in suite.rows:
+            writer.writerows(_csv_result(suite, row))
+        for cost in suite.costs:
+            for name, value in vars(cost).items():
+                if name != "method" and value is not None:
+                    quantity = {"quantity": name, "value": _rounded(value)}
+                    writer.writerow({"part": "cost", "suite": suite.name, "method": cost.method, **quantity})
+        for choice in suite.choices:
+            place = {"part": "choice", "suite": suite.name, "task": choice.task, "method": choice.method}
+            about = {"seeds": choice.seeds, "n": choice.n}
+            for bound in ("lower", "alone", "upper"):
+                quantity = {"quantity": f"{choice.metric} {bound}", "value": _rounded(getattr(choice, bound))}
+                writer.writerow({**place, **quantity, **about})
+            writer.writerow({**place, "quantity": "success", "value": _rounded(choice.success), **about})
+            for name, share in choice.shares.items():
+                writer.writerow({**place, "quantity": f"share {name}", "value": _rounded(share), **about})
+        for failure in suite.failures:
+            for method, count in zip(suite.columns, failure.counts, strict=True):
+                if count is not None:
+                    place = {"suite": suite.name, "task": failure.task, "method": method}
+                    quantity = {"quantity": failure.kind, "value": count, "n": failure.n}
+                    writer.writerow({"part": "count", **place, **quantity})
+        for part in ("limited", "odd", "unscored", "failed"):
+            for aside in getattr(suite, part):
+                place = {"part": part, "suite": suite.name, "method": aside.run, "reason": aside.reason}
+                quantities = aside.metrics or (("", ""),)
+                writer.writerows({**place, "quantity": key, "value": value} for key, value in quantities)
+    for table in board.published:
+        for task, key, values in table.rows:
+            for (method, llm, encoder), value in zip(table.columns, values, strict=True):
+                if value is not None:
+                    place = {"part": "published", "task": task, "method": method, "quantity": key}
+                    about = {"source": table.source, "setting": table.setting, "split": table.split}
+                    writer.writerow({**place, "value": value, **about, "llm": llm, "encoder": encoder})
+    return out.getvalue()
+
+
+def _rounded(value: object) -> object:
+    """Ten decimals: what lies beyond depends on the order in which a machine sums."""
+    return round(value, 10) if isinstance(value, float) else value
+
+
+def _csv_result(suite: Suite, row: Row) -> Iterable[dict[str, object]]:
+    for method, cell in zip(suite.columns, row.cells, strict=True):
+        if cell is not None:
+            known = {name: _rounded(value) for name, value in vars(cell).items() if value is not None}
+            known.pop("better", None)
+            place = {"part": "measured", "suite": suite.name, "task": row.task, "method": method}
+            yield {**place, "quantity": row.metric, "n": row.n, **known}
