@@ -185,6 +185,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .7rem; text-align: right; vertical-align: baseline; white-space: nowrap; }
 th { border-bottom: 1px solid; font-weight: 600; }
 .word { text-align: left; white-space: normal; max-width: 42rem; }
+.word:first-child { white-space: nowrap; }
 tr.group > * { border-top: 1px solid var(--rule); }
 tbody tr:first-child > * { border-top: none; }
 tbody tr:last-child > * { border-bottom: 1px solid; }
