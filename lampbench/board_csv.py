@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 
 from lampbench.leaderboard import Leaderboard
-from lampbench.suite import Row, Suite
+from lampbench.suite import ChoiceRow, Row, Suite
 
 CSV_HEADER = (
     "part",
@@ -47,14 +47,7 @@ def as_csv(board: Leaderboard) -> str:
                     quantity = {"quantity": name, "value": _rounded(value)}
                     writer.writerow({"part": "cost", "suite": suite.name, "method": cost.method, **quantity})
         for choice in suite.choices:
-            place = {"part": "choice", "suite": suite.name, "task": choice.task, "method": choice.method}
-            about = {"seeds": choice.seeds, "n": choice.n}
-            for bound in ("lower", "alone", "upper"):
-                quantity = {"quantity": f"{choice.metric} {bound}", "value": _rounded(getattr(choice, bound))}
-                writer.writerow({**place, **quantity, **about})
-            writer.writerow({**place, "quantity": "success", "value": _rounded(choice.success), **about})
-            for name, share in choice.shares.items():
-                writer.writerow({**place, "quantity": f"share {name}", "value": _rounded(share), **about})
+            writer.writerows(_csv_choice(suite, choice))
         for failure in suite.failures:
             for method, count in zip(suite.columns, failure.counts, strict=True):
                 if count is not None:
@@ -88,3 +81,12 @@ def _csv_result(suite: Suite, row: Row) -> Iterable[dict[str, object]]:
             known.pop("better", None)
             place = {"part": "measured", "suite": suite.name, "task": row.task, "method": method}
             yield {**place, "quantity": row.metric, "n": row.n, **known}
+
+
+def _csv_choice(suite: Suite, choice: ChoiceRow) -> Iterable[dict[str, object]]:
+    place = {"part": "choice", "suite": suite.name, "task": choice.task, "method": choice.method}
+    values = {f"{choice.metric} {bound}": getattr(choice, bound) for bound in ("lower", "alone", "upper")}
+    values["success"] = choice.success
+    values |= {f"share {name}": share for name, share in choice.shares.items()}
+    for name, value in values.items():
+        yield {**place, "quantity": name, "value": _rounded(value), "seeds": choice.seeds, "n": choice.n}
