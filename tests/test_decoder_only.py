@@ -60,9 +60,9 @@ def test_soft_vectors_learn_and_only_new_tokens_are_the_answer(
         method, "LaMP-3", set=steps, preset=str(preset), results=tmp_path / "results", progress="none"
     )
     assert record.training is not None
-    losses = [loss for _, loss in record.training.losses]
-    assert len(losses) == 60
-    assert sum(losses[-10:]) / 10 < sum(losses[:5]) / 5 - 0.3  # nats per token
+    assert record.training.steps == 60
+    losses = [loss for _, loss in record.training.losses]  # each the mean of two steps
+    assert sum(losses[-5:]) / 5 < sum(losses[:3]) / 3 - 0.3  # nats per token
     for line in read_predictions(record.predictions).values():
         assert line["tokens"]["soft"] == (2 if method == "pplug" else 1)
         assert 1 <= line["tokens"]["generated"] <= 5
