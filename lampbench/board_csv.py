@@ -6,8 +6,9 @@ import csv
 import io
 from collections.abc import Iterable
 
+from lampbench.choice_rows import ChoiceRow
 from lampbench.leaderboard import Leaderboard
-from lampbench.suite import ChoiceRow, Row, Suite
+from lampbench.suite import Row, Suite
 
 CSV_HEADER = (
     "part",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 
+from lampbench.choice_rows import ChoiceRow
 from lampbench.leaderboard import Leaderboard
 from lampbench.published import PublishedTable, load_sources
-from lampbench.suite import DIGITS, LEVEL, AsideRow, Cell, ChoiceRow, CostRow, Suite
+from lampbench.suite import DIGITS, LEVEL, AsideRow, Cell, CostRow, Suite
 from lampbench.tables import Block, Facts, Heading, Inline, Paragraph, Table, Text
 from lampbench.tasks import metric
 
@@ -159,19 +160,16 @@ def _legend(suite: Suite) -> Paragraph:
 
 
 def _choices(choices: Sequence[ChoiceRow]) -> Table:
-    rows: list[tuple[Inline | None, ...]] = []
-    groups = set()
-    task = None
-    for row in choices:
-        if row.task != task:
-            groups.add(len(rows))
-        values = (f"{value:.{DIGITS}f}" for value in (row.lower, row.alone, row.value, row.upper))
-        first = (row.task, metric_label(row.metric)) if row.task != task else ("", "")
-        lower, alone, value, upper = values
-        rows.append((*first, row.method, lower, alone, row.best, value, upper, f"{100 * row.success:.0f} %"))
-        task = row.task
     header = ("Task", "Metric", "Method", "Worst", "Always one", "which", "Chosen", "Oracle", "As good as it")
-    return Table(header, tuple(rows), left=3, groups=frozenset(groups))
+    rows: list[tuple[str, tuple[Inline | None, ...]]] = []
+    for row in choices:
+        lower, alone, value, upper = (
+            f"{value:.{DIGITS}f}" for value in (row.lower, row.alone, row.value, row.upper)
+        )
+        success = f"{100 * row.success:.0f} %"
+        label = metric_label(row.metric)
+        rows.append((row.task, (label, row.method, lower, alone, row.best, value, upper, success)))
+    return _grouped(header, rows, left=3)
 
 
 def _choice_legend() -> Paragraph:
@@ -189,16 +187,26 @@ def _choice_legend() -> Paragraph:
 
 def _shares(choices: Sequence[ChoiceRow]) -> Table:
     members = list(dict.fromkeys(name for row in choices for name in row.shares))
-    rows: list[tuple[Inline | None, ...]] = []
-    groups = set()
-    task = None
+    rows: list[tuple[str, tuple[Inline | None, ...]]] = []
     for row in choices:
-        if row.task != task:
-            groups.add(len(rows))
         shares = (f"{100 * row.shares[name]:.0f} %" if name in row.shares else None for name in members)
-        rows.append((row.task if row.task != task else "", row.method, *shares))
-        task = row.task
-    return Table(("Task", "Method", *members), tuple(rows), left=2, groups=frozenset(groups))
+        rows.append((row.task, (row.method, *shares)))
+    return _grouped(("Task", "Method", *members), rows, left=2)
+
+
+def _grouped(
+    header: Sequence[str], rows: Iterable[tuple[str, tuple[Inline | None, ...]]], left: int
+) -> Table:
+    """A table of (task, other cells) with a rule above each task, whose name stands in its first row only."""
+    shown: list[tuple[Inline | None, ...]] = []
+    groups = set()
+    last = None
+    for task, cells in rows:
+        if task != last:
+            groups.add(len(shown))
+        shown.append((task if task != last else "", *cells))
+        last = task
+    return Table(tuple(header), tuple(shown), left=left, groups=frozenset(groups))
 
 
 def _costs(costs: Sequence[CostRow]) -> Table:
@@ -256,17 +264,11 @@ def _cost_legend() -> Paragraph:
 
 
 def _failures(suite: Suite, columns: range) -> Table:
-    rows: list[tuple[Inline | None, ...]] = []
-    groups = set()
-    task = None
+    rows: list[tuple[str, tuple[Inline | None, ...]]] = []
     for row in suite.failures:
-        if row.task != task:
-            groups.add(len(rows))
         counts = (_number(row.counts[i], 0 if _whole(row.counts[i]) else 1) for i in columns)
-        rows.append((row.task if row.task != task else "", _KINDS[row.kind], str(row.n), *counts))
-        task = row.task
-    header = ("Task", "What", "of", *(suite.columns[i] for i in columns))
-    return Table(header, tuple(rows), left=2, groups=frozenset(groups))
+        rows.append((row.task, (_KINDS[row.kind], str(row.n), *counts)))
+    return _grouped(("Task", "What", "of", *(suite.columns[i] for i in columns)), rows, left=2)
 
 
 def _whole(value: float | None) -> bool:
