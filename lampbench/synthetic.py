@@ -31,11 +31,11 @@ from lampbench.tasks import SETTINGS, SPLITS, TASKS, Task, get_task
 # Raised whenever the same knobs would give other texts.
 GENERATOR_VERSION = 1
 
-# Questions per task for train, and for dev and test each. An answer on LaMP-1 is one bit: it takes more of them to
-# learn from and to tell a gain from chance. A score of a text says more, so fewer give as narrow an interval.
+# Questions per task for train, and for dev and test each. On LaMP-2 there is much to learn, fifteen tags and what
+# each is about. The score of a text says more than a hit or a miss, so fewer of them give as narrow an interval.
 SIZES = {
-    "LaMP-1": (3000, 300),
-    "LaMP-2": (1000, 200),
+    "LaMP-1": (1000, 200),
+    "LaMP-2": (3000, 300),
     "LaMP-3": (1000, 200),
     "LaMP-4": (1000, 120),
     "LaMP-5": (1000, 120),

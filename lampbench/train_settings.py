@@ -27,7 +27,8 @@ class TrainSettings:
         seed: of the order of the examples and of everything drawn from torch.
         mixed_precision: of the forward pass; weights and optimizer stay float32.
         checkpoint_every: steps between checkpoints; 0 for about one a minute, in at most 2 % of the time.
-        select: which weights to end with: those of the `last` step or those of the `best` dev score.
+        select: which weights to end with: those of the `last` step or those of the `best` dev score, the start
+            included.
         patience: stop after so many dev scores in a row without a new best; 0 for never.
     """
 

@@ -125,7 +125,16 @@ def train(
     if progress is not None and report.steps > 0:
         progress(report.steps, settings.steps, "resumed")
 
+    def judge() -> None:
+        module.eval()
+        with torch.no_grad(), accelerator.autocast():
+            score = dev_score() if dev_score is not None else _mean_loss(loss, dev, settings.batch_size)
+        run.judge(float(score), settings)
+
     with _private_state(device):
+        # What is tuned may be best as it is.
+        if scored and settings.select == "best" and report.steps == 0:
+            judge()
         while report.steps < settings.steps and not run.stopped:
             step = report.steps
             _seed(settings.seed, step)
@@ -153,10 +162,7 @@ def train(
 
             last = report.steps == settings.steps
             if scored and (last or _is_due(report.steps, settings.eval_every)):
-                module.eval()
-                with torch.no_grad(), accelerator.autocast():
-                    score = dev_score or (lambda: _mean_loss(loss, dev, settings.batch_size))
-                    run.judge(float(score()), settings)
+                judge()
             report.seconds = before + time.monotonic() - start
             if file is not None and run.should_save(settings.checkpoint_every):
                 run.save(file, key)

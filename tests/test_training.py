@@ -259,7 +259,7 @@ def test_bucketing_puts_similar_lengths_together() -> None:
 
 def test_the_best_weights_are_those_of_the_best_score() -> None:
     module = make_module()
-    scores = iter([3.0, 1.0, 2.0])
+    scores = iter([4.0, 3.0, 1.0, 2.0])
     kept: list[dict[str, Tensor]] = []
 
     def score() -> float:
@@ -271,13 +271,29 @@ def test_the_best_weights_are_those_of_the_best_score() -> None:
     report = train(
         module, make_examples(), lambda batch: squared_error(module, batch), settings, dev_score=score
     )
-    assert report.dev == [(10, 3.0), (20, 1.0), (30, 2.0)]
+    assert report.dev == [(0, 4.0), (10, 3.0), (20, 1.0), (30, 2.0)]
     assert report.selected_step == 20
-    assert all(torch.equal(tensor, kept[1][name]) for name, tensor in weights(module).items())
+    assert all(torch.equal(tensor, kept[2][name]) for name, tensor in weights(module).items())
+
+
+def test_training_that_only_harms_leaves_the_weights_as_they_were() -> None:
+    module = make_module()
+    before = {name: tensor.clone() for name, tensor in weights(module).items()}
+    scores = iter([1.0, 3.0, 2.0, 1.0])
+    settings = replace(SETTINGS, eval_every=10, select="best")
+    report = train(
+        module,
+        make_examples(),
+        lambda batch: squared_error(module, batch),
+        settings,
+        dev_score=lambda: next(scores),
+    )
+    assert (report.steps, report.selected_step) == (30, 0)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights(module).items())
 
 
 def test_patience_ends_a_run_that_no_longer_improves(tmp_path: Path) -> None:
-    scores = iter([3.0, 1.0, 2.0, 1.5, 0.5])
+    scores = iter([4.0, 3.0, 1.0, 2.0, 1.5, 0.5])
     settings = replace(SETTINGS, eval_every=5, select="best", patience=2)
     _, report = run(settings, tmp_path, dev_score=lambda: next(scores))
     assert (report.steps, report.selected_step) == (20, 10)
