@@ -76,6 +76,19 @@ def test_loading_in_bf16_keeps_the_head(original: Path) -> None:
     assert_is(FrozenLLM.load(original, dtype="bf16").model, original, torch.bfloat16)
 
 
+def test_gelu_is_one_operation_with_the_numbers_of_eight(original: Path) -> None:
+    written_out = transformers.T5ForConditionalGeneration.from_pretrained(original).eval()
+    fused = FrozenLLM.load(original, device="cpu").model
+    kinds = {type(module).__name__ for module in fused.modules()}
+    assert "GELU" in kinds
+    assert "NewGELUActivation" not in kinds
+    ids = torch.arange(3, 11)[None]
+    with torch.no_grad():
+        expected, logits = (m(input_ids=ids, decoder_input_ids=ids).logits for m in (written_out, fused))
+    assert expected.abs().max() > 0.1
+    torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_copying_keeps_the_head(original: Path) -> None:
     llm = FrozenLLM.load(original)
     tuned = llm.trainable_copy()
