@@ -12,6 +12,7 @@ from lampbench.preset import load_preset, preset_names
 from lampbench.registry import find_method, load
 from lampbench.request import RunRequest, make_plan, method_config
 from lampbench.runner import run
+from lampbench.synthetic import SIZES
 from lampbench.tasks import TASKS, get_task
 
 GOOD = """
@@ -110,5 +111,5 @@ def test_a_model_of_the_hub_is_known_by_the_commit_on_disk(monkeypatch: pytest.M
 def test_the_default_runs_without_data_or_models_of_ones_own(tmp_path: Path) -> None:
     (record,) = run("recency", "LaMP-3", limit=4, results=tmp_path, progress="none")
     assert record.data.name == "LaMP-mini"
-    assert (record.data.n, record.data.counts["dev"]) == (4, 200)
+    assert (record.data.n, record.data.counts["dev"]) == (4, SIZES["LaMP-3"][1])
     assert record.llm.id == "mini-t5"
