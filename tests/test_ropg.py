@@ -275,7 +275,8 @@ def test_the_best_weights_are_chosen_on_held_out_training_questions(
     record = run_planted("ropg-kd", *QUICK, "hold_out=12", "evaluations=6")
     assert record.training is not None
     scores = dict(record.training.dev)
-    assert len(scores) == 6
+    assert len(scores) == 1 + 6  # before the first step, and then as often as asked
+    assert scores[0] > -1.0
     assert min(scores.values()) == scores[record.training.selected_step or 0] == -1.0  # usefulness 1 is best
     assert share_right(record) == 1.0
 
