@@ -116,7 +116,8 @@ def _fuse_gelu(model: torch.nn.Module) -> None:
     """Have torch compute the tanh form of GELU in one operation, in place.
 
     transformers writes it out in eight for T5 v1.1 and GPT-2, and autograd keeps what each of them returns. The
-    numbers are the same up to rounding; a training step through the embedded LLM takes 14 % less CPU time.
+    numbers are the same up to rounding. A training step through the embedded LLM alone takes 14 % less time on
+    one thread; PPlug on two threads went from 5.9 to 6.1 steps a second.
     """
     for module in list(model.modules()):
         for name, child in module.named_children():
