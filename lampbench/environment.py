@@ -46,6 +46,8 @@ class Environment:
         packages: version per package that can change a number; packages that are not installed are left out.
         cpu: model of the processor, as far as the system tells.
         cores: processors that this process may use.
+        threads: threads that torch computes an operation with; they decide the order of its sums, and so the
+            last digits (None as long as torch is not loaded).
         memory_bytes: main memory of the machine.
         gpus: name of each GPU that torch sees (empty as long as torch is not loaded).
     """
@@ -58,13 +60,14 @@ class Environment:
     packages: dict[str, str] = field(default_factory=dict)
     cpu: str = ""
     cores: int = 0
+    threads: int | None = None
     memory_bytes: int | None = None
     gpus: list[str] = field(default_factory=list)
 
 
 def environment() -> Environment:
     """The environment of this process. It never fails: what cannot be found out is empty or None."""
-    commit, dirty = git_state(Path(__file__).resolve().parents[1])
+    commit, dirty = own_state()
     return Environment(
         git_commit=commit,
         git_dirty=dirty,
@@ -73,9 +76,21 @@ def environment() -> Environment:
         packages=_packages(),
         cpu=_cpu(),
         cores=_cores(),
+        threads=threads(),
         memory_bytes=_memory_bytes(),
         gpus=_gpus(),
     )
+
+
+def own_state() -> tuple[str | None, bool | None]:
+    """(commit, dirty) of the code that is running; see `git_state`."""
+    return git_state(Path(__file__).resolve().parents[1])
+
+
+def threads() -> int | None:
+    """Threads that torch computes an operation with; None as long as it is not loaded."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch is not None else None
 
 
 def git_state(root: Path) -> tuple[str | None, bool | None]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lampbench.bench import Bench, RunSettings, Shared
 from lampbench.configure import as_dict
+from lampbench.environment import own_state, threads
 from lampbench.errors import RunError
 from lampbench.generations import GENERATIONS, GenerationCache
 from lampbench.jsonfile import plain, pretty, read_as, write_atomic
@@ -334,6 +335,7 @@ def _set_eval(method: Method) -> None:
 
 def _training_record(bench: Bench, report: TrainReport) -> TrainingRecord:
     settings = plain(asdict(bench.training)) if bench.training is not None else {}
+    commit, dirty = own_state()
     return TrainingRecord(
         settings=settings,
         steps=report.steps,
@@ -341,4 +343,7 @@ def _training_record(bench: Bench, report: TrainReport) -> TrainingRecord:
         losses=[(step, float(f"{loss:.5g}")) for step, loss in report.losses],
         dev=list(report.dev),
         selected_step=report.selected_step,
+        git_commit=commit,
+        git_dirty=dirty,
+        threads=threads(),
     )

@@ -143,7 +143,15 @@ class MetricRecord:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What training did: its settings, steps, seconds, and curves as (step, value)."""
+    """What training did, which may have been in an earlier run than the record's own.
+
+    Attributes:
+        settings: the batches, the optimizer and the schedule.
+        steps, seconds: how many optimizer steps, and their wall time.
+        losses, dev: curves of the loss and of the held-out score, as (step, value).
+        selected_step: whose weights were kept.
+        git_commit, git_dirty, threads: as in the environment, of the process that ended the training.
+    """
 
     settings: dict[str, Any] = field(default_factory=dict)
     steps: int = 0
@@ -151,6 +159,9 @@ class TrainingRecord:
     losses: list[tuple[int, float]] = field(default_factory=list)
     dev: list[tuple[int, float]] = field(default_factory=list)
     selected_step: int | None = None
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True)

@@ -301,7 +301,9 @@ def _facts(ranked: Sequence[Record]) -> tuple[tuple[str, str], ...]:
         each = ", ".join(f"{task} {limit}" for task, limit in new.items())
         facts.append(("output", same if len(set(new.values())) == 1 else f"tokens at most: {each}"))
     versions = ", ".join(sorted({r.environment.lampbench for r in ranked}))
-    changed = sum(bool(r.environment.git_dirty) for r in ranked)
+    changed = sum(
+        bool(r.environment.git_dirty or (r.training is not None and r.training.git_dirty)) for r in ranked
+    )
     note = f"; {changed} of {len(ranked)} runs from a checkout with uncommitted changes" if changed else ""
     facts.append(("lampbench", versions + note))
     return tuple(facts)

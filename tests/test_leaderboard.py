@@ -18,6 +18,7 @@ from made_results import LLM, add_run, answers
 
 from lampbench import metrics
 from lampbench.choice import ChoiceRecord
+from lampbench.environment import Environment
 from lampbench.errors import RequestError
 from lampbench.leaderboard import (
     FORMATS,
@@ -28,7 +29,7 @@ from lampbench.leaderboard import (
     write_leaderboard,
 )
 from lampbench.published import Published
-from lampbench.record import MetricRecord, write_record
+from lampbench.record import MetricRecord, TrainingRecord, write_record
 from lampbench.suite import Cell, Suite
 
 
@@ -317,6 +318,13 @@ def test_limited_failed_unfinished_and_unscored_runs_are_listed_and_unranked(res
     text = render(board_of(results))
     for heading in ("Limited runs", "Failed or unfinished", "Without golds"):
         assert heading in text
+
+
+def test_runs_and_trainings_by_changed_code_are_counted(results: Path) -> None:
+    assert "uncommitted" not in render(board_of(results))
+    add_run(results, "edited", environment=Environment(git_commit="c0ffee", git_dirty=True))
+    add_run(results, "fitted-before", training=TrainingRecord(git_commit="c0ffee", git_dirty=True))
+    assert "; 2 of 8 runs from a checkout with uncommitted changes" in render(board_of(results))
 
 
 # Published numbers

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from made_methods import FUSION, LEARNER, PRESET, TRICKSTER
 
 from lampbench.data import open_task
@@ -253,11 +254,20 @@ def test_fresh_forgets_what_was_left(run_here: Runner, folder: Path, monkeypatch
     assert lines_in(folder / "asked") == 6
 
 
-def test_what_was_learned_serves_every_option_of_prediction(run_here: Runner, folder: Path) -> None:
-    (first,) = run_here("learner")
+def test_what_was_learned_serves_every_option_of_prediction(
+    run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr("lampbench.fitting.own_state", lambda: ("c0ffee", True))
+        (first,) = run_here("learner")
     (second,) = run_here("learner", set=["profile=empty"])
     assert lines_in(folder / "fits") == 1
     assert second.training == first.training
+    assert second.training is not None
+    # The code that learned, and not the one that asks now.
+    assert (second.training.git_commit, second.training.git_dirty) == ("c0ffee", True)
+    assert second.training.threads == second.environment.threads == torch.get_num_threads()
+    assert second.environment.git_commit != "c0ffee"
     assert first.data.train not in (None, first.data.fingerprint)  # the other split
     assert second.cost.seconds["fit"] == first.cost.seconds["fit"]
     (other,) = run_here("learner", set=["steps=2"])
