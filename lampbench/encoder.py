@@ -1,9 +1,9 @@
 """The text encoder: sentence-transformers models, frozen for embeddings or copied for training.
 
-Any sentence-transformers model works, by hub name or folder; so do plain Hugging Face encoders whose pooling
-is known: a `1_Pooling/config.json` in the folder, or one of the names in `KNOWN_POOLING`. Vectors are the
-pooled last hidden state and are never normalised here: Persona-Plug wants unit vectors (arXiv:2409.11901),
-Contriever does not (arXiv:2112.09118), so each method says what it needs.
+Any sentence-transformers model works, by hub name or folder; so do plain Hugging Face encoders, and the encoder
+half of encoder-decoder models, whose pooling is known: a `1_Pooling/config.json` in the folder, or one of the
+names in `KNOWN_POOLING`. Vectors are the pooled last hidden state and are never normalised here: Persona-Plug
+wants unit vectors (arXiv:2409.11901), Contriever does not (arXiv:2112.09118), so each method says what it needs.
 """
 
 from __future__ import annotations
@@ -246,6 +246,8 @@ def _load_plain(name: str, offline: bool) -> EncoderModule:
 
     mode = _plain_pooling(name, offline)
     transformer = AutoModel.from_pretrained(name, local_files_only=offline, dtype=torch.float32)
+    if transformer.config.is_encoder_decoder:
+        transformer = transformer.get_encoder()
     tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=offline)
     pooling = Pooling(transformer.config.hidden_size, pooling_mode=mode)
     return EncoderModule(transformer, tokenizer, pooling, _max_length(None, tokenizer, transformer))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_encoder import CLS, MEAN, write_tiny_encoder
+from tiny_llms import tiny_t5
 
 from lampbench.encoder import TextEncoder
 from lampbench.errors import RequestError
@@ -71,6 +73,21 @@ def test_a_folder_with_modules_json_is_loaded_and_its_normalisation_left_out(tmp
     torch.testing.assert_close(
         torch.nn.functional.normalize(encoder.encode(TEXTS)), theirs, rtol=1e-5, atol=1e-6
     )
+
+
+def test_of_an_encoder_decoder_model_the_encoder_is_taken(tmp_path: Path) -> None:
+    from transformers import T5EncoderModel
+
+    folder = tiny_t5(tmp_path)
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(MEAN))
+    encoder = load(folder)
+    theirs = T5EncoderModel.from_pretrained(folder).eval()
+    for text, vector in zip(TEXTS, encoder.encode(TEXTS), strict=True):
+        with torch.no_grad():
+            states = theirs(**encoder.module.tokenizer(text, return_tensors="pt")).last_hidden_state[0]
+        torch.testing.assert_close(vector, states.mean(0), rtol=1e-5, atol=1e-6)
+    assert encoder.n_parameters == sum(p.numel() for p in theirs.parameters())
 
 
 def test_a_module_that_changes_the_embedding_is_refused_by_name(tmp_path: Path) -> None:
