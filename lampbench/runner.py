@@ -17,7 +17,7 @@ from lampbench import metrics
 from lampbench.errors import LampbenchError, RunError
 from lampbench.fitting import Session
 from lampbench.job import Questions, find_finished, run_job
-from lampbench.models import Models, model_name
+from lampbench.models import ROLES, Models, model_name
 from lampbench.paths import cache_dir
 from lampbench.preset import MINI_DATA
 from lampbench.progress import Progress
@@ -148,7 +148,8 @@ def _load(session: Session, jobs: Sequence[Job]) -> None:
     """Load every model that a job will use now, so that a wrong one is told at the start."""
     roles = {role for job in jobs for role in session.roles(job.method, job.config)}
     for role in ("llm", *sorted(roles)):
-        session.progress.say(f"loading the {role}: {model_name(session.models.name_of(role))}")
+        what = f"the {role}: " if role in ROLES else ""  # a method may name a model of its own
+        session.progress.say(f"loading {what}{model_name(session.models.name_of(role))}")
         session.models.get(role)
 
 
