@@ -35,7 +35,8 @@ class Cost:
         examples_per_second: questions answered per second of the phase `predict`, the seconds of reused
             generations included, over those questions that were answered while it was timed; None before
             there is one.
-        peak_rss_bytes: most main memory held at once by the process.
+        peak_rss_bytes: most main memory held at once by the process during the run, with what it still held of
+            runs before; outside Linux since the process began.
         peak_gpu_bytes: most GPU memory held at once; None without a GPU.
         bytes_per_user: what must be kept for one user between questions, in bytes, as a mean over users: the
             text of the history, its embeddings, or one vector. None if the method does not say.

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -109,8 +110,20 @@ def git_state(root: Path) -> tuple[str | None, bool | None]:
     return commit.strip(), bool(changes.strip())
 
 
+def reset_peaks() -> None:
+    """Forget the peaks of memory until now, as far as the system can (main memory: Linux only)."""
+    with suppress(OSError):
+        # 5 resets the peak resident set size: proc_pid_clear_refs(5). getrusage then starts from there, too.
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        for i in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(i)
+
+
 def peak_rss_bytes() -> int | None:
-    """Most main memory that this process has held at once, in bytes; None where the system does not tell."""
+    """Most main memory that this process has held at once since `reset_peaks`, in bytes; None where the system
+    does not tell."""
     try:
         import resource
     except ImportError:  # Windows
@@ -121,7 +134,8 @@ def peak_rss_bytes() -> int | None:
 
 
 def peak_gpu_bytes() -> int | None:
-    """Most GPU memory that torch has allocated at once on one GPU, in bytes; None without a GPU in use."""
+    """Most GPU memory that torch has allocated at once on one GPU since `reset_peaks`, in bytes; None without a
+    GPU in use."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
         return None

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,13 @@ from lampbench.bench import Bench, RunSettings, Shared
 from lampbench.configure import as_dict
 from lampbench.environment import own_state, threads
 from lampbench.errors import RunError
+from lampbench.foundations import Configured, instance
 from lampbench.generations import GENERATIONS, GenerationCache
 from lampbench.jsonfile import plain, pretty, read_as, write_atomic
 from lampbench.method import Method, RetrievalMethod
 from lampbench.prediction import Prediction
 from lampbench.prompts import PROMPT_VERSION
 from lampbench.record import TrainingRecord, request_key
-from lampbench.registry import LoadedMethod, find_method, load
 from lampbench.request import Plan
 from lampbench.tasks import Task
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lampbench.data import Example, TaskData
     from lampbench.models import Models
     from lampbench.progress import Progress
+    from lampbench.registry import LoadedMethod
     from lampbench.training import TrainReport
 
 FORMAT = 1  # of the folders of fitted methods
@@ -130,7 +131,7 @@ class Session:
         self.cache = cache
         self.generations = GenerationCache(cache / GENERATIONS, fresh=plan.request.fresh) if reuse else None
         self._fitted: dict[str, Fitted] = {}
-        self._found: dict[str, LoadedMethod] = {}
+        self._ours: set[Path] = set()  # folders that this command has asked for
 
     def spec(
         self,
@@ -151,11 +152,11 @@ class Session:
         options = as_dict(config)
         if for_fit:
             options = {n: v for n, v in options.items() if n not in method.cls.predict_options}
-        uses, instance = {}, method.cls(config)
-        for name in instance.uses():
-            other = self._method(name)
-            other_config = self.plan.config_of(other, task, self.plan.settings_of.get(name, {}))
-            uses[name] = self.spec(other, other_config, task, seed, settings)
+        uses = {
+            name: self.spec(other.method, other.config, task, seed, settings)
+            for name, other in self._below(method, config, task).items()
+        }
+        needs = instance(method, config).needs
         return {
             "format": FORMAT,
             "method": method.name,
@@ -166,7 +167,7 @@ class Session:
             "prompts": PROMPT_VERSION,
             "setting": data.setting,
             "train": data.split("train").fingerprint if trains(method) else None,
-            "models": {role: self.models.identity(role) for role in ("llm", *sorted(instance.needs))},
+            "models": {role: self.models.identity(role) for role in ("llm", *sorted(needs))},
             "limits": asdict(settings),
             "seed": seed,
         }
@@ -179,30 +180,33 @@ class Session:
         seed: int,
         settings: RunSettings,
         *,
-        fresh: bool = False,
         shared: Shared | None = None,
     ) -> Fitted:
         """The method, ready to predict: from this command, from an earlier one, or fitted now.
 
         Args:
-            fresh: fit now, whatever there is.
             shared: what it shares with the method that asks for it.
         """
         spec = self.spec(method, config, task, seed, settings, for_fit=True)
         key = request_key({**spec, "options of prediction": as_dict(config)})
-        if key not in self._fitted or fresh:
+        if key not in self._fitted:
             folder = self._folder(spec)
-            if fresh and folder.exists():
-                shutil.rmtree(folder)
+            if self.plan.request.fresh and folder not in self._ours:
+                shutil.rmtree(folder, ignore_errors=True)
+            self._ours.add(folder)
             bench = self._bench(task, seed, settings, folder)
             bench.history_fields = getattr(config, "history_fields", bench.history_fields)
             if shared is not None:
                 bench.shared = shared
-            instance = method.cls(config)
             # Before this one, whose time is then its own, whether they are fitted now or were long ago.
-            built_on = tuple(bench.method(name) for name in instance.uses() if self._trains(name))
-            report = self._ready(method, instance, bench)
-            self._fitted[key] = Fitted(method.name, instance, bench, report, built_on)
+            built_on = tuple(
+                bench.method(name, **other.asked)
+                for name, other in self._below(method, config, task).items()
+                if trains(other.method)
+            )
+            made = method.cls(config)
+            report = self._ready(method, made, bench)
+            self._fitted[key] = Fitted(method.name, made, bench, report, built_on)
         return self._fitted[key]
 
     def discard(
@@ -213,30 +217,19 @@ class Session:
         folder = self._folder(self.spec(method, config, task, seed, settings, for_fit=True))
         shutil.rmtree(folder, ignore_errors=True)
 
-    def roles(self, method: LoadedMethod, config: Any) -> frozenset[str]:
+    def roles(self, method: LoadedMethod, config: Any, task: Task) -> frozenset[str]:
         """The models besides the LLM that the method needs, itself or through those it is built on."""
-        instance = method.cls(config)
-        roles = set(instance.needs)
-        for name in instance.uses():
-            other = self._method(name)
-            roles |= self.roles(other, other.config())
-        return frozenset(roles)
+        others = self.plan.foundations.below(method, config, task).values()
+        every = [(method, config), *((other.method, other.config) for other in others)]
+        return frozenset().union(*(instance(m, c).needs for m, c in every))
 
-    def learns(self, method: LoadedMethod, config: Any) -> bool:
+    def learns(self, method: LoadedMethod, config: Any, task: Task) -> bool:
         """Whether training questions decide what the method does, by itself or through those it is built on."""
-        if trains(method):
-            return True
-        others = [self._method(name) for name in method.cls(config).uses()]
-        return any(self.learns(other, other.config()) for other in others)
+        others = self.plan.foundations.below(method, config, task).values()
+        return trains(method) or any(trains(other.method) for other in others)
 
-    def _method(self, name: str) -> LoadedMethod:
-        # Looked up once: it takes tens of milliseconds, and a pool asks for many, time and again.
-        if name not in self._found:
-            self._found[name] = load(find_method(name, self.plan.request.methods_dir))
-        return self._found[name]
-
-    def _trains(self, name: str) -> bool:
-        return trains(self._method(name))
+    def _below(self, method: LoadedMethod, config: Any, task: Task) -> dict[str, Configured]:
+        return self.plan.foundations.directly_below(method, config, task)
 
     def _folder(self, spec: Mapping[str, Any]) -> Path:
         return self.cache / "fits" / f"{spec['method']}-{spec['task']}-{request_key(spec)[:16]}"
@@ -252,10 +245,8 @@ class Session:
 
     def _bench(self, task: Task, seed: int, settings: RunSettings, folder: Path) -> Bench:
         def other(name: str, options: dict[str, Any]) -> Fitted:
-            method = self._method(name)
-            values = {**self.plan.settings_of.get(name, {}), **_shown_alike(bench, method), **options}
-            config = self.plan.config_of(method, task, values)
-            return self.fitted(method, config, task, seed, settings, shared=bench.shared)
+            found = self.plan.foundations.configured(name, bench, task, options)
+            return self.fitted(found.method, found.config, task, seed, settings, shared=bench.shared)
 
         bench = Bench(
             task,
@@ -271,24 +262,24 @@ class Session:
         )
         return bench
 
-    def _ready(self, method: LoadedMethod, instance: Method, bench: Bench) -> FitReport:
+    def _ready(self, method: LoadedMethod, made: Method, bench: Bench) -> FitReport:
         """Build, then restore or fit."""
         _seed_torch(bench, "build")
-        module = instance.build(bench)
+        module = made.build(bench)
         if module is not None:
-            instance.module = module.to(bench.llm.device)
-        trainable = _count_trainable(instance)
+            made.module = module.to(bench.llm.device)
+        trainable = _count_trainable(made)
         if not trains(method):
             return FitReport(trainable_parameters=trainable)
         done = bench.folder / "report.json"
         if done.is_file():
-            instance.restore(bench.folder)
-            _set_eval(instance)
+            made.restore(bench.folder)
+            _set_eval(made)
             return read_as(FitReport, json.loads(done.read_text(encoding="utf-8")))
         _seed_torch(bench, "fit")
         start, before = time.monotonic(), replace(bench.shared)
-        report = instance.fit(bench, self.data[bench.task.name].split("train"))
-        _set_eval(instance)
+        report = made.fit(bench, self.data[bench.task.name].split("train"))
+        _set_eval(made)
         training = _training_record(bench, report) if report is not None else None
         seconds = time.monotonic() - start
         if training is not None:
@@ -303,17 +294,10 @@ class Session:
             reused_seconds=round(after.reused_seconds - before.reused_seconds, 3),
         )
         bench.folder.mkdir(parents=True, exist_ok=True)
-        instance.save(bench.folder)
+        made.save(bench.folder)
         write_atomic(done, pretty(plain(result)) + "\n")  # last: it says that the rest is there
         shutil.rmtree(bench.folder / "checkpoints", ignore_errors=True)
         return result
-
-
-def _shown_alike(bench: Bench, other: LoadedMethod) -> dict[str, Any]:
-    """The option by which another method shows the same part of items as that of this bench."""
-    if bench.history_fields == "released" or all(f.name != "history_fields" for f in fields(other.config)):
-        return {}
-    return {"history_fields": bench.history_fields}
 
 
 def _seed_torch(bench: Bench, what: str) -> None:

@@ -14,10 +14,12 @@ from lampbench import metrics
 from lampbench.choice import ChoiceRecord, count_chosen, weigh_choice
 from lampbench.configure import as_dict
 from lampbench.cost import PREDICT, Cost, CostMeter
-from lampbench.environment import environment
+from lampbench.environment import environment, reset_peaks
 from lampbench.errors import LampbenchError, RequestError, RunError
 from lampbench.fitting import Fitted, Session
 from lampbench.frozen import weights_fingerprint
+from lampbench.jsonfile import plain
+from lampbench.models import model_name
 from lampbench.prediction import Prediction
 from lampbench.prediction_log import PredictionLog, line_of
 from lampbench.prompts import PROMPT_VERSION
@@ -97,6 +99,42 @@ def find_finished(session: Session, job: Job, questions: Questions) -> Record | 
     return record if log.path.is_file() and log.sha256() == record.predictions_sha256 else None
 
 
+def check_place(session: Session, job: Job, questions: Questions) -> None:
+    """See that a run whose place was named (`--variant`, `--suite`) does not replace a complete one that was
+    asked something else. Places that lampbench names differ where the options do.
+
+    Raises:
+        RequestError: it would.
+    """
+    plan, earlier = session.plan, _earlier(_folder(session, job))
+    if plan.request.variant is None and plan.request.suite is None:
+        return
+    if earlier is None or earlier.status != "complete" or plan.request.fresh:
+        return
+    there = {
+        **earlier.method.config,
+        "limit": earlier.data.limit,
+        "split": earlier.data.split,
+        "setting": earlier.data.setting,
+        "data": earlier.data.name,
+        "llm": earlier.llm.id,
+    }
+    asked = {
+        **_options(job.config),
+        "limit": questions.limit,
+        "split": questions.asked.name,
+        "setting": plan.setting,
+        "data": questions.name,
+        "llm": model_name(plan.models.llm),
+    }
+    for name in there.keys() & asked.keys():
+        if plain(there[name]) != plain(asked[name]):
+            raise RequestError(
+                f"{earlier.name} in {plan.results} is another run, with {name} {there[name]} and not "
+                f"{asked[name]}: choose another --variant or --suite, or replace it with --fresh"
+            )
+
+
 def run_job(session: Session, job: Job, questions: Questions, command: str) -> Record:
     """Fit, predict, score and record. What an interrupted run of the same request left is used.
 
@@ -113,6 +151,7 @@ def run_job(session: Session, job: Job, questions: Questions, command: str) -> R
         log.clear()
         (folder / OFFICIAL).unlink(missing_ok=True)
     before = earlier.cost if earlier is not None else Cost()
+    reset_peaks()
     meter = CostMeter(before)
     record = _first_record(session, job, questions, key, command)
     write_record(record, plan.results)
@@ -123,9 +162,7 @@ def run_job(session: Session, job: Job, questions: Questions, command: str) -> R
     try:
         with log:
             with meter.phase("fit"):
-                fitted = session.fitted(
-                    job.method, job.config, job.task, job.seed, job.settings, fresh=plan.request.fresh
-                )
+                fitted = session.fitted(job.method, job.config, job.task, job.seed, job.settings)
             meter = CostMeter(_with_fit(before, fitted))
             _predict(session, job, fitted, questions, log, meter, counted=before.examples)
             choice = _choice(job, fitted, questions, log, meter)
@@ -317,7 +354,7 @@ def _metric(score: metrics.Score, name: str, value: float, questions: Questions)
 
 def _first_record(session: Session, job: Job, questions: Questions, key: str, command: str) -> Record:
     plan, info, cls = session.plan, job.method.info, job.method.cls
-    roles, data = session.roles(job.method, job.config), session.data[job.task.name]
+    roles, data = session.roles(job.method, job.config, job.task), session.data[job.task.name]
     return Record(
         suite=plan.suite,
         task=job.task.name,
@@ -327,7 +364,11 @@ def _first_record(session: Session, job: Job, questions: Questions, key: str, co
             variant=job.variant,
             origin=info.origin,
             sha256=info.sha256(),
-            config={n: shareable(v) if isinstance(v, str) else v for n, v in as_dict(job.config).items()},
+            config=_options(job.config),
+            built_on={
+                name: _options(other.config)
+                for name, other in plan.foundations.below(job.method, job.config, job.task).items()
+            },
             summary=cls.summary,
             paper=cls.paper,
             reads_profile=cls.reads_profile,
@@ -341,7 +382,9 @@ def _first_record(session: Session, job: Job, questions: Questions, key: str, co
             n=len(questions.asked),
             counts=questions.counts,
             limit=questions.limit,
-            train=data.split("train").fingerprint if session.learns(job.method, job.config) else None,
+            train=data.split("train").fingerprint
+            if session.learns(job.method, job.config, job.task)
+            else None,
         ),
         llm=session.models.record("llm"),
         encoder=session.models.record("encoder") if "encoder" in roles else None,
@@ -353,6 +396,10 @@ def _first_record(session: Session, job: Job, questions: Questions, key: str, co
         environment=environment(),
         started=now(),
     )
+
+
+def _options(config: Any) -> dict[str, Any]:
+    return {name: shareable(v) if isinstance(v, str) else v for name, v in as_dict(config).items()}
 
 
 def _generation(plan: Plan, job: Job) -> dict[str, Any]:

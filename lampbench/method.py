@@ -119,9 +119,20 @@ class Method:
         self.config = config
         self.module: torch.nn.Module | None = None
 
-    def uses(self) -> tuple[str, ...]:
-        """Names of the methods that this one is built on (`bench.method(name)`)."""
+    def uses(self) -> Sequence[str] | Mapping[str, Mapping[str, Any]]:
+        """Names of the methods that this one is built on (`bench.method(name)`).
+
+        Where it asks options of them, too: `{"lora": {"retriever": "none"}}` for
+        `bench.method("lora", retriever="none")`.
+        """
         return ()
+
+    def check_below(self, others: Mapping[str, type[Method]]) -> None:
+        """Look at the classes of the methods that this one is built on, by name, before anything is fitted.
+
+        Raises:
+            ValueError: one of them cannot serve.
+        """
 
     def build(self, bench: Bench) -> torch.nn.Module | None:
         """What the method trains, with fresh weights; None if it trains nothing.
@@ -164,6 +175,23 @@ class Method:
             from lampbench.training import load_trainable
 
             load_trainable(self.module, folder / "trainable.safetensors")
+
+
+def options_below(method: Method) -> dict[str, Mapping[str, Any]]:
+    """What a method is built on: the options that it asks of each, by name."""
+    uses = method.uses()
+    return dict(uses) if isinstance(uses, Mapping) else {name: {} for name in uses}
+
+
+def check_they_rank(others: Mapping[str, type[Method]]) -> None:
+    """For a method that uses the rankings of others.
+
+    Raises:
+        ValueError: one of them does not rank.
+    """
+    for name, other in others.items():
+        if not issubclass(other, RetrievalMethod):
+            raise ValueError(f"method '{name}' ranks nothing, so no other method can use its rankings")
 
 
 class RetrievalMethod(Method):

@@ -72,6 +72,7 @@ class MethodRecord:
         origin: where its file was found.
         sha256: hash of its file.
         config: every option with its value.
+        built_on: the same of each method that it is built on, by name.
         trainable_parameters: number of trained scalars; 0 for a method that trains nothing.
         summary, paper: as the method states them.
         reads_profile: False if it looks at no history at all. Such a method is what personalization is
@@ -84,6 +85,7 @@ class MethodRecord:
     origin: str = ""
     sha256: str = ""
     config: dict[str, Any] = field(default_factory=dict)
+    built_on: dict[str, dict[str, Any]] = field(default_factory=dict)
     trainable_parameters: int = 0
     summary: str = ""
     paper: str = ""

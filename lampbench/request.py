@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lampbench.configure import Setting, as_dict, make_config, parse_settings
+from lampbench.configure import Setting, as_dict, parse_settings
 from lampbench.errors import RequestError, unknown
 from lampbench.extraction import EXTRACTIONS
-from lampbench.method import Method, RunSettings
+from lampbench.foundations import Foundations, method_config
+from lampbench.method import RunSettings
 from lampbench.models import ModelChoice
 from lampbench.preset import Preset, load_preset
 from lampbench.record import shareable
 from lampbench.registry import LoadedMethod, find_method, list_methods, load
 from lampbench.tasks import SETTINGS, TASKS, Task, get_task
+from lampbench.views import check_view
 
 DTYPES = {"auto": "auto"} | {n: n for n in ("float32", "bfloat16", "float16")}
 DTYPES |= {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 ALL = "all"
+LONGEST_LABEL = 100  # characters of what tells a configuration from the preset's
 ASKED = ("dev", "test")
 
 Names = str | Sequence[str]
@@ -90,7 +93,7 @@ class Plan:
 
     Attributes:
         jobs: what to run, in order: by method (those that others are built on first), task, seed.
-        settings_of: the `--set` values of each method, for methods that a job is built on too.
+        foundations: what the methods are built on.
         left_out: of `--method all`, the broken methods and why.
     """
 
@@ -102,7 +105,7 @@ class Plan:
     setting: str
     results: Path
     jobs: tuple[Job, ...]
-    settings_of: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    foundations: Foundations
     left_out: tuple[str, ...] = ()
 
     @property
@@ -150,18 +153,23 @@ def make_plan(request: RunRequest) -> Plan:
             raise RequestError(f"{option} {model}: no such folder")
 
     settings_of = _settings_of(settings, [method.name for method, _ in chosen])
+    foundations = Foundations(preset, settings_of, request.methods_dir)
     jobs = []
+    depth = {}
     for method, named in chosen:
         texts = dict(_named_options(method, named)) | dict(settings_of.get(method.name, {}))
         configs = {task.name: method_config(preset, method, task, texts) for task in tasks}
-        variant = request.variant or _variant(preset, method, named, settings_of, configs)
+        for task in tasks:
+            check_view(getattr(configs[task.name], "profile", "own"), task)
+        below = {task.name: foundations.changed_below(method, configs[task.name], task) for task in tasks}
+        variant = request.variant or _variant(preset, method, named, configs, below)
         for task in tasks:
             limits = RunSettings(
                 preset.max_input_tokens, preset.max_new_tokens[task.name], preset.beams, extract
             )
             jobs += [Job(method, variant, configs[task.name], task, seed, limits) for seed in seeds]
+            depth[jobs[-1].label] = len(foundations.below(method, configs[task.name], task))
     # A method may reuse what the methods it is built on have computed, so it goes after them.
-    depth = {job.label: len(_uses(job.method, job.config, request)) for job in jobs[:: len(seeds)]}
     jobs.sort(key=lambda job: depth[job.label])
     _check_places(jobs)
     return Plan(
@@ -173,20 +181,9 @@ def make_plan(request: RunRequest) -> Plan:
         setting=setting,
         results=results,
         jobs=tuple(jobs),
-        settings_of=settings_of,
+        foundations=foundations,
         left_out=_broken(request),
     )
-
-
-def method_config(preset: Preset, method: LoadedMethod, task: Task, options: Mapping[str, Any]) -> Any:
-    """The Config of a method on a task: its defaults, then what the preset says, then `options`.
-
-    Raises:
-        RequestError: an option does not exist or has the wrong type.
-    """
-    known = {f.name for f in dataclasses.fields(method.config)}
-    values = preset.options_of(method.name, task.name, known) | dict(options)
-    return make_config(method.config, values, owner=method.name)
 
 
 # Methods and their options
@@ -217,33 +214,6 @@ def _broken(request: RunRequest) -> tuple[str, ...]:
     if ALL not in (request.method.split(",") if isinstance(request.method, str) else request.method):
         return ()
     return tuple(f"{m.name}: {m.error} ({m.path})" for m in list_methods(request.methods_dir) if m.error)
-
-
-def _uses(method: LoadedMethod, config: Any, request: RunRequest, seen: tuple[str, ...] = ()) -> set[str]:
-    """The methods that it is built on, directly or (with default options) through others.
-
-    Raises:
-        RequestError: one of them does not exist or does not load, or they are built on each other.
-    """
-    if method.name in seen:
-        raise RequestError(f"methods are built on each other: {' → '.join([*seen, method.name])}")
-    names: set[str] = set()
-    for name in _instance(method, config).uses():
-        used = load(find_method(name, request.methods_dir))
-        usual: Any = make_config(used.config, {}, owner=name)
-        names |= {name} | _uses(used, usual, request, (*seen, method.name))
-    return names
-
-
-def _instance(method: LoadedMethod, config: Any) -> Method:
-    try:
-        return method.cls(config)
-    except RequestError:
-        raise
-    except Exception as error:
-        raise RequestError(
-            f"method '{method.name}' is broken: {type(error).__name__}: {error} ({method.info.path})"
-        ) from error
 
 
 def _check_places(jobs: Sequence[Job]) -> None:
@@ -288,33 +258,54 @@ def _variant(
     preset: Preset,
     method: LoadedMethod,
     named: str | None,
-    settings_of: Mapping[str, Mapping[str, str]],
     configs: Mapping[str, Any],
+    below: Mapping[str, Mapping[str, Any]],
 ) -> str | None:
     """What tells this configuration from the preset's, for the path of its results.
 
     A declared variant gives its name, also when its options were spelled out with `--set`; any other option
-    that differs is spelled out: `k=8`. So a changed option never overwrites the results of the default.
+    that differs is spelled out: `k=8`, and of the methods that it is built on: `bm25.k=8`. So a changed option
+    never overwrites the results of the default.
+
+    Args:
+        configs: its Config by task.
+        below: what `--set` has changed in the methods that it is built on, by task.
     """
     changed: dict[str, Any] = {}
     for task, config in configs.items():
         usual = as_dict(method_config(preset, method, get_task(task), {}))
         changed |= {name: value for name, value in as_dict(config).items() if value != usual[name]}
-    if not changed and named is None:
+    changed_below = {name: value for changes in below.values() for name, value in changes.items()}
+    if not changed and not changed_below and named is None:
         return None
-    if named is None:
+    if named is None and changed:
         named = next((name for name, options in method.variants.items() if dict(options) == changed), None)
     covered = method.variants.get(named, {}) if named else {}
     rest = {name: value for name, value in changed.items() if covered.get(name, ...) != value}
-    spelled = [f"{name}={_slug(value)}" for name, value in rest.items()]
-    return "+".join([*([named] if named else []), *spelled])[:100]
+    spelled = [f"{name}={_spelled(value)}" for name, value in (rest | changed_below).items()]
+    label = "+".join([*([named] if named else []), *spelled])
+    # A folder's name has an end; what is cut off must still tell two labels apart.
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 9]}+{_digest(label)}"
 
 
-def _slug(value: object) -> str:
+def _spelled(value: object) -> str:
+    """An option's value as part of a folder's name; different values are spelled differently."""
     if isinstance(value, (list, tuple)):
-        return ",".join(_slug(part) for part in value)
-    text = str(value).lower() if isinstance(value, bool) or value is None else shareable(str(value))
+        return ",".join(_spelled(part) for part in value)
+    if isinstance(value, (int, float)) or value is None:
+        return str(value).lower()
+    text = shareable(str(value))
+    slug = _slug(text)
+    return slug if text.replace("/", "-") in (slug, "") else f"{slug}-{_digest(text)}"
+
+
+def _slug(text: str) -> str:
+    """The text with what may stand in a folder's name."""
     return re.sub(r"[^A-Za-z0-9._,-]+", "-", text).strip("-") or "empty"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 # The rest

@@ -16,7 +16,7 @@ import numpy as np
 from lampbench import metrics
 from lampbench.errors import LampbenchError, RunError
 from lampbench.fitting import Session
-from lampbench.job import Questions, find_finished, run_job
+from lampbench.job import Questions, check_place, find_finished, run_job
 from lampbench.models import ROLES, Models, model_name
 from lampbench.paths import cache_dir
 from lampbench.preset import MINI_DATA
@@ -70,7 +70,7 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
     models = Models(plan.models)
     session = Session(plan, models, {name: q.data for name, q in questions.items()}, progress, cache_dir())
     for job in plan.jobs:
-        if session.learns(job.method, job.config):
+        if session.learns(job.method, job.config, job.task):
             questions[job.task.name].data.split("train")  # missing: better said now than after an hour
     records: dict[int, Record] = {}
     if not plan.request.fresh:
@@ -79,6 +79,8 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
             if record is not None:
                 records[number] = record
     todo = [(number, job) for number, job in enumerate(plan.jobs) if number not in records]
+    for _, job in todo:
+        check_place(session, job, questions[job.task.name])
     if todo:
         _load(session, [job for _, job in todo])
     failures = []
@@ -146,7 +148,7 @@ def _check_golds(task: Task, data: TaskData, split: str) -> None:
 
 def _load(session: Session, jobs: Sequence[Job]) -> None:
     """Load every model that a job will use now, so that a wrong one is told at the start."""
-    roles = {role for job in jobs for role in session.roles(job.method, job.config)}
+    roles = {role for job in jobs for role in session.roles(job.method, job.config, job.task)}
     for role in ("llm", *sorted(roles)):
         what = f"the {role}: " if role in ROLES else ""  # a method may name a model of its own
         session.progress.say(f"loading {what}{model_name(session.models.name_of(role))}")

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lampbench.feedback import usefulness
 from lampbench.method import Bench, Method, Prediction, ProfileConfig
-from lampbench.pool import Pool
+from lampbench.pool import Pool, check_pool
 from lampbench.prompts import Fields
 from lampbench.selector import Selector, Tokens, score_texts, selection_loss
 from lampbench.training import TrainReport, settings_from
@@ -97,6 +97,9 @@ class SelectionMethod(Method):
 
     def uses(self) -> tuple[str, ...]:
         return self.config.pool
+
+    def check_below(self, others: Mapping[str, type[Method]]) -> None:
+        check_pool(others)
 
     def build(self, bench: Bench) -> nn.Module:
         return Selector(bench.text_encoder(self.config.selector).trainable_copy())

@@ -8,7 +8,7 @@ to the norm of the LLM's embeddings. Training and limits are one for all, those 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, tee
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from lampbench.llm import Request
-from lampbench.method import Method, Prediction
+from lampbench.method import Method, Prediction, check_they_rank
 from lampbench.training import TrainReport, settings_from
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ class SoftPromptMethod(Method):
     """
 
     config: Any  # a SoftPromptConfig
+
+    def check_below(self, others: Mapping[str, type[Method]]) -> None:
+        check_they_rank(others)  # for the items in the text behind the soft vectors
 
     def questions(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Any]:
         """A SoftQuestion per example, in order."""

@@ -8,13 +8,13 @@ original's makes it on the questions that it reports.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from lampbench import metrics
 from lampbench.errors import RequestError
-from lampbench.method import Bench, Method, Prediction, RetrievalConfig
+from lampbench.method import Bench, Method, Prediction, RetrievalConfig, check_they_rank
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -73,6 +73,9 @@ class TunedMethod(Method):
         if self.config.retriever == self.name:
             raise RequestError(f"option retriever of {self.name}: it cannot be its own retriever")
         return () if self.config.retriever == NO_RETRIEVER else (self.config.retriever,)
+
+    def check_below(self, others: Mapping[str, type[Method]]) -> None:
+        check_they_rank(others)
 
     def build(self, bench: Bench) -> nn.Module:
         from torch import nn

@@ -39,6 +39,16 @@ class Viewed:
     n_own: int
 
 
+def check_view(kind: View, task: Task) -> None:
+    """See that a view makes sense for a task.
+
+    Raises:
+        RequestError: it does not.
+    """
+    if kind == "shuffled-labels" and task.output_field is None:
+        raise RequestError(f"profile=shuffled-labels: items of {task.name} have no label to shuffle")
+
+
 def view(kind: View, task: Task, examples: Sequence[Example], population: Split, rng: Rng) -> Viewed:
     """The questions with the history that `kind` says.
 
@@ -86,9 +96,8 @@ def _stranger(
 
 
 def _shuffled(task: Task, examples: Sequence[Example], own: ItemTable, rng: Rng) -> Viewed:
-    field = task.output_field
-    if field is None:
-        raise RequestError(f"profile=shuffled-labels: items of {task.name} have no label to shuffle")
+    check_view("shuffled-labels", task)
+    field = task.output_field or ""
     added: list[dict[str, Any]] = []
     rows_of: list[np.ndarray] = []
     for example in examples:

@@ -87,8 +87,10 @@ class Method(lampbench.method.Method):
     predict_options: ClassVar[frozenset[str]] = frozenset({"profile", "users_at_once", "keep_adapters"})
     config: Config
 
-    def uses(self) -> tuple[str, ...]:
-        return ("lora",) if self.config.task_lora else ()
+    def uses(self) -> Mapping[str, Mapping[str, Any]]:
+        # The task's adapter knows no user, whatever the method lora is asked elsewhere.
+        alone = {"retriever": "none", "history_fields": "released"}
+        return {"lora": alone} if self.config.task_lora else {}
 
     def build(self, bench: Bench) -> nn.Module:
         from torch import nn
@@ -98,7 +100,7 @@ class Method(lampbench.method.Method):
         model = bench.llm.twin()
         self.below = [TASK] if self.config.task_lora else []
         if self.config.task_lora:
-            learned = bench.method("lora", retriever="none").method
+            learned = bench.method("lora", **self.uses()["lora"]).method
             assert learned.module is not None  # it is fitted
             # Frozen below the users', as if it were merged into the LLM: no dropout.
             add_adapter(model, TASK, replace(learned.config, dropout=0.0), seed=0)

@@ -6,11 +6,12 @@ An item scores Σ 1 / (60 + its rank) over the rankings, ranks counted from 1. A
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lampbench.method import Bench, RetrievalConfig, RetrievalMethod
+import lampbench.method
+from lampbench.method import Bench, RetrievalConfig, RetrievalMethod, check_they_rank
 
 if TYPE_CHECKING:
     from lampbench.data import Example
@@ -59,6 +60,9 @@ class Method(RetrievalMethod):
 
     def uses(self) -> tuple[str, ...]:
         return self.config.methods
+
+    def check_below(self, others: Mapping[str, type[lampbench.method.Method]]) -> None:
+        check_they_rank(others)
 
     def prepare(self, bench: Bench, examples: Sequence[Example]) -> None:
         rankings = [list(bench.method(name).rankings(examples)) for name in self.config.methods]

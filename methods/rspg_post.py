@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lampbench.method import Bench, Prediction
@@ -19,7 +18,7 @@ from lampbench.selection import SelectionConfig, SelectionMethod
 if TYPE_CHECKING:
     from lampbench.data import Example
 
-QUESTIONS_AT_ONCE = 64  # answered by the whole pool, then chosen among
+QUESTIONS_AT_ONCE = 256  # answered by the whole pool, then chosen among
 
 
 @dataclass(frozen=True)
@@ -45,18 +44,22 @@ class Method(SelectionMethod):
     config: Config
 
     def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
-        if not examples:
-            return
         pool = self.pool(bench)
-        prompts = [[p.text for p in pool.prompts(name, examples)] for name in pool.members]
-        answered = zip(*(pool.answers(name, examples) for name in pool.members), strict=True)
-        done = 0
-        while rows := list(islice(answered, QUESTIONS_AT_ONCE)):
-            texts = [
-                self.tokenized(column[done : done + len(rows)], [prediction.output for prediction in answers])
-                for column, answers in zip(prompts, zip(*rows, strict=True), strict=True)
+        prompts = [list(pool.prompts(name, examples)) for name in pool.members] if examples else []
+        for start in range(0, len(examples), QUESTIONS_AT_ONCE):
+            asked = examples[start : start + QUESTIONS_AT_ONCE]
+            columns = [column[start : start + QUESTIONS_AT_ONCE] for column in prompts]
+            # One member after the other: a prompt that several of them write is answered once.
+            answers = [
+                list(pool.answers(name, asked, column))
+                for name, column in zip(pool.members, columns, strict=True)
             ]
-            for row, choice in zip(rows, self.choose(bench, texts), strict=True):
+            texts = [
+                self.tokenized([p.text for p in column], [answer.output for answer in answered])
+                for column, answered in zip(columns, answers, strict=True)
+            ]
+            choices = self.choose(bench, texts)
+            for row, choice in zip(zip(*answers, strict=True), choices, strict=True):
                 yield replace(
                     row[choice.position],
                     # What the question cost is what all answers did.
@@ -64,4 +67,3 @@ class Method(SelectionMethod):
                     generated_tokens=sum(prediction.generated_tokens for prediction in row),
                     extra=choice.told(self.config.pool),
                 )
-            done += len(rows)

@@ -123,6 +123,18 @@ def test_peak_memory_is_in_bytes() -> None:
     assert 2**22 < peak < 2**40  # a Python process with pytest: more than 4 MiB, less than 1 TiB
 
 
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak can be reset on Linux only")
+def test_a_run_does_not_inherit_the_peak_of_the_one_before() -> None:
+    block = b"x" * 2**28
+    high = env.peak_rss_bytes()
+    del block
+    env.reset_peaks()
+    low = env.peak_rss_bytes()
+    assert high is not None
+    assert low is not None
+    assert low < high - 2**27
+
+
 def test_the_environment_names_versions_but_neither_host_nor_user() -> None:
     found = env.environment()
     assert found.packages["numpy"]

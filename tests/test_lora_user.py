@@ -217,7 +217,7 @@ def test_users_stand_on_the_adapter_that_lora_learns(tmp_path: Path) -> None:
     frozen = weights_fingerprint(llm.model)
     blind = list(data.split("dev").without_outputs())
     user = built(bench, task_lora=True)
-    assert user.uses() == ("lora",)
+    assert list(user.uses()) == ["lora"]
 
     # Nobody's history: the LLM that is tuned on the task answers.
     new = [replace(e, item_rows=e.item_rows[:0], item_ids=[]) for e in blind]
@@ -260,6 +260,7 @@ def test_runs_end_in_records_and_the_tasks_adapter_is_trained_once(
     )
     by_label = {record.method.label: record for record in records}
     labels = [f"{name}+max_steps=2" for name in ("finetune+bm25", "lora", "lora-user", "lora-user+task")]
+    labels[3] += "+lora.max_steps=2"  # whose adapter is below
     assert sorted(by_label) == sorted(labels)
     tuned, low, user, stacked = (by_label[label] for label in labels)
     assert {record.status for record in records} == {"complete"}

@@ -29,9 +29,10 @@ from lampbench.fitting import FitReport, Fitted
 from lampbench.llm import FrozenLLM, Generation
 from lampbench.method import Method, NoConfig, Prediction, RetrievalConfig, RetrievalMethod
 from lampbench.models import ModelChoice, Models
-from lampbench.pool import Pool
+from lampbench.pool import Pool, check_pool
 from lampbench.prediction_log import read_predictions
 from lampbench.progress import Progress
+from lampbench.request import RunRequest, make_plan
 from lampbench.runner import run
 from lampbench.selection import SelectionMethod
 from lampbench.selector import Selector, score_texts, selection_loss
@@ -371,13 +372,23 @@ def test_an_empty_history_gives_every_retriever_the_bare_question(data: TaskData
         assert list(method.predict(bench, [])) == []
 
 
-def test_a_pool_takes_methods_that_only_write_the_prompt(data: TaskData, tmp_path: Path) -> None:
-    class Tuned(Method):
-        reads_profile = True
+def test_a_pool_takes_methods_that_only_write_the_prompt(tmp_path: Path) -> None:
+    class Reads(Method):
+        """The profile, in a way of its own."""
 
-    bench, _ = planted_bench(data, tmp_path, {"first": Ranks(1), "tuned": Tuned(NoConfig())})
-    with pytest.raises(RequestError, match="method 'tuned' cannot be in a pool of retrievers"):
-        Pool(bench, ("first", "tuned"))
+    class Trains(Method):
+        reads_profile = False
+
+        def fit(self, bench: Any, train: Any) -> None:
+            """Nothing."""
+
+    check_pool({"retriever": Ranks, "adhoc": AdHoc})
+    for other in (Reads, Trains):
+        with pytest.raises(ValueError, match="method 'other' cannot be in a pool of retrievers"):
+            check_pool({"retriever": Ranks, "other": other})
+    # Told before lora is trained.
+    with pytest.raises(RequestError, match="rspg-pre: method 'lora' cannot be in a pool of retrievers"):
+        make_plan(RunRequest("rspg-pre", results=tmp_path, set=["pool=bm25,lora"]))
 
 
 @pytest.mark.parametrize(
@@ -447,6 +458,48 @@ def test_the_record_tells_what_was_chosen_and_what_could_have_been(
     assert [sum(fit) for fit in fits] == [n_train * len(POOL)] * 2
     assert sorted(calls > 0 for calls, _ in fits) == [False, True]
     assert json.loads((records["rspg-pre"].folder / "record.json").read_text())["choice"]["success"] <= 1
+
+
+TWIN = '''"""The ranking of bm25 once more."""
+
+from __future__ import annotations
+
+from lampbench.method import RetrievalMethod
+
+
+class Method(RetrievalMethod):
+    name = "twin"
+    summary = "What bm25 ranks"
+
+    def uses(self):
+        return ("bm25",)
+
+    def prepare(self, bench, examples):
+        rankings = bench.method("bm25").rankings(examples)
+        self.ranked = {e.id: ranking for e, ranking in zip(examples, rankings, strict=True)}
+
+    def rank(self, bench, example):
+        return self.ranked[example.id]
+'''
+
+
+def test_a_prompt_that_several_members_write_is_answered_once(
+    tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAMPBENCH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "twin.py").write_text(TWIN)
+    (record,) = run(
+        "rspg-post",
+        "LaMP-4",
+        set=["pool=bm25,twin", "max_steps=1", "hold_out=0"],
+        results=tmp_path / "results",
+        methods_dir=tmp_path / "methods",
+        progress="none",
+        **tiny,
+    )
+    calls, reused = record.cost.calls_by_phase["predict"], record.cost.reused_by_phase["predict"]
+    assert (calls, reused) == (record.data.n, record.data.n)
 
 
 def test_asking_for_the_bounds_is_no_cost_of_the_method(

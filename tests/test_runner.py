@@ -20,7 +20,7 @@ from lampbench.errors import RequestError, RunError
 from lampbench.metrics import score
 from lampbench.prediction_log import read_predictions
 from lampbench.record import Record, load_records
-from lampbench.request import RunRequest
+from lampbench.request import RunRequest, make_plan
 from lampbench.runner import command_of, run
 
 Runner = Callable[..., list[Record]]
@@ -135,6 +135,45 @@ def test_a_changed_option_has_results_of_its_own(run_here: Runner) -> None:
     assert named.method.label == "bm25+one"
     assert run_here("bm25", set=["k=2"])[0].method.label == "bm25"  # it is what the preset says anyway
     assert {len(line["ranked"]) for line in read_predictions(changed.predictions).values()} == {1}
+
+
+def test_a_changed_option_of_what_a_method_is_built_on_has_results_of_its_own(run_here: Runner) -> None:
+    usual = run_here("fusion")[0]
+    changed = next(r for r in run_here("bm25,fusion", set=["bm25.k=1"]) if r.method.name == "fusion")
+    assert (usual.method.label, changed.method.label) == ("fusion", "fusion+bm25.k=1")
+    assert (usual.method.built_on["bm25"]["k"], changed.method.built_on["bm25"]["k"]) == (2, 1)
+    assert usual.method.built_on.keys() == {"bm25", "contriever"}
+
+
+def test_different_options_never_share_a_place(tmp_path: Path) -> None:
+    def label(method: str, *options: str) -> str:
+        return make_plan(RunRequest(method, results=tmp_path, set=options)).jobs[0].label
+
+    assert label("lora", "alpha=9") == "lora+alpha=9.0"
+    assert label("pplug", "query_prefix=query") == "pplug+query_prefix=query"
+    assert label("pplug", "query_prefix=query: ").startswith("pplug+query_prefix=query-")
+    assert label("rspg-pre", "selector=allenai/led-base") == "rspg-pre+selector=allenai-led-base"
+    many = [
+        *("retriever=contriever", "k=3", "epochs=7", "batch_size=4", "learning_rate=0.0001", "hold_out=7"),
+        *("history_fields=input", "weight_decay=0.001"),
+    ]
+    long = {label("lora", *many, f"select={by}") for by in ("loss", "metric")}
+    assert len(long) == 2
+    assert max(map(len, long)) <= 110
+
+
+def test_a_place_that_was_named_is_not_taken_from_another_run(run_here: Runner, folder: Path) -> None:
+    (first,) = run_here("bm25", suite="mine")
+    with pytest.raises(
+        RequestError, match=r"mine/LaMP-3/bm25/seed0 .* with limit None and not 3: choose another"
+    ):
+        run_here("bm25", suite="mine", limit=3)
+    run_here("recency", set=["k=1"], variant="v")
+    with pytest.raises(RequestError, match="with k 1 and not 3: choose another --variant or --suite"):
+        run_here("recency", set=["k=3"], variant="v")
+    assert [r.metrics for r in load_records(folder / "results", "mine")] == [first.metrics]
+    (replaced,) = run_here("bm25", suite="mine", limit=3, fresh=True)
+    assert replaced.data.limit == 3
 
 
 def test_a_limited_run_asks_the_same_sample_of_every_method_and_says_so(run_here: Runner) -> None:
@@ -252,6 +291,17 @@ def test_fresh_forgets_what_was_left(run_here: Runner, folder: Path, monkeypatch
     monkeypatch.setenv("TRICK", f"count:{folder / 'asked'}")
     run_here("trickster", fresh=True)
     assert lines_in(folder / "asked") == 6
+
+
+def test_fresh_fits_again_what_a_method_is_built_on_and_each_once(run_here: Runner, folder: Path) -> None:
+    text = FUSION.replace('name = "fusion"', 'name = "heir"').replace('"contriever"', '"learner"')
+    text = text[: text.index("    def prepare")] + "    def rank(self, bench, example):\n        return []\n"
+    (folder / "methods" / "heir.py").write_text(text)
+    run_here("heir")
+    run_here("heir,learner", suite="more")
+    assert lines_in(folder / "fits") == 1
+    run_here("heir,learner", fresh=True)
+    assert lines_in(folder / "fits") == 2
 
 
 def test_what_was_learned_serves_every_option_of_prediction(
@@ -395,6 +445,12 @@ def test_shuffled_labels_need_labels(run_here: Runner) -> None:
         run_here("contriever", "LaMP-7", set=["profile=shuffled-labels"])
 
 
+def test_a_view_that_makes_no_sense_is_told_before_anything_is_fitted(run_here: Runner, folder: Path) -> None:
+    with pytest.raises(RequestError, match="items of LaMP-7 have no label to shuffle"):
+        run_here("learner", "LaMP-7", set=["profile=shuffled-labels"])
+    assert not (folder / "fits").exists()
+
+
 # Methods built on methods
 
 
@@ -424,3 +480,16 @@ def test_a_method_built_on_a_wrong_one_is_refused(
     path.write_text(path.read_text().replace('("bm25", "contriever")', f"({uses},)"))
     with pytest.raises(RequestError, match=message):
         run_here("fusion")
+
+
+def test_options_that_build_methods_on_each_other_are_refused(tmp_path: Path) -> None:
+    loop = ["rrf.methods=pplug,bm25", "pplug.retriever=rrf"]
+    with pytest.raises(RequestError, match="methods are built on each other: rrf → pplug → rrf"):
+        make_plan(RunRequest("rrf,pplug", results=tmp_path, set=loop))
+
+
+@pytest.mark.parametrize("method", ["rrf", "finetune", "pplug"])
+def test_only_what_ranks_can_retrieve(tmp_path: Path, method: str) -> None:
+    option = "methods=bm25,prompt-tuning" if method == "rrf" else "retriever=prompt-tuning"
+    with pytest.raises(RequestError, match=f"{method}: method 'prompt-tuning' ranks nothing"):
+        make_plan(RunRequest(method, results=tmp_path, set=[option]))
