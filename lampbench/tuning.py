@@ -46,6 +46,13 @@ class TunedConfig(RetrievalConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_numbers(vars(self))
+        if self.retriever == NO_RETRIEVER:
+            # Nothing reads the history then: the same run would be recorded under the name of a control.
+            for name in ("profile", "history_fields"):
+                if (value := getattr(self, name)) != getattr(RetrievalConfig, name):
+                    raise ValueError(
+                        f"{name}={value} changes nothing without a retriever: set retriever=bm25, say"
+                    )
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ BAD_WORDS: list[tuple[list[str], list[str]]] = [
     (["--method", "rspg-pre", "--set", "batch_size=0"], ["rspg-pre: batch_size must be at least 1, not 0"]),
     (["--method", "lora-user", "--set", "warmup=2"], ["lora-user: warmup must be a share of the steps"]),
     (["--method", "pplug", "--set", "epochs=inf"], ["epochs of pplug must be a finite number, not 'inf'"]),
+    (["--method", "lora+random-profile"], ["lora: profile=random changes nothing", "set retriever=bm25"]),
     (["--method", "pplug,pplug+top4", "--variant", "x"], ["two of the runs would both be pplug+x"]),
     (["--data", "nowhere"], ["--data nowhere: no such folder"]),
     (["--llm", "./nowhere"], ["--llm ./nowhere: no such folder"]),
