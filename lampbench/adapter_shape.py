@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lampbench.train_options import check_numbers
+
 
 @dataclass(frozen=True)
 class AdapterShape:
@@ -21,7 +23,10 @@ class AdapterShape:
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise ValueError(f"rank must be at least 1, not {self.rank}")
+        if self.alpha <= 0:
+            raise ValueError(f"alpha must be above 0, not {self.alpha}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be from 0 to below 1, not {self.dropout}")
         if not self.targets:
             raise ValueError("targets must name at least one layer")
+        check_numbers(vars(self))  # of a method's Config too: who has adapters trains them

@@ -79,7 +79,7 @@ def as_dict(config: Any) -> dict[str, Any]:
 
 
 def describe(kind: Any) -> str:
-    """A type in words: `an integer`, `one of kl, released`, `a number or none`."""
+    """A type in words: `an integer`, `one of kl, released`, `a finite number or none`."""
     origin = typing.get_origin(kind)
     if origin is Literal:
         return "one of " + ", ".join(_word(choice) for choice in typing.get_args(kind))
@@ -89,7 +89,13 @@ def describe(kind: Any) -> str:
     if origin in (tuple, list):
         inner = [part for part in typing.get_args(kind) if part is not Ellipsis]
         return "a list with commas" + (f", each {describe(inner[0])}" if inner else "")
-    names = {bool: "true or false", int: "an integer", float: "a number", str: "text", type(None): "none"}
+    names = {
+        bool: "true or false",
+        int: "an integer",
+        float: "a finite number",
+        str: "text",
+        type(None): "none",
+    }
     return names.get(kind, str(getattr(kind, "__name__", kind)))
 
 
@@ -138,7 +144,7 @@ def _parse_plain(text: str, kind: Any) -> Any:
         return int(text)
     elif kind is float:
         value = float(text)
-        if not math.isnan(value):
+        if math.isfinite(value):  # nothing else can be recorded
             return value
     elif kind is str or kind is Any:
         return text
@@ -164,7 +170,7 @@ def _check(value: Any, kind: Any) -> Any:
             inner = [part for part in arguments if part is not Ellipsis]
             return _sequence([_check(v, k) for v, k in _each(list(value), inner, arguments)], origin)
     elif kind is float:
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value):
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
     elif kind is int:
         if isinstance(value, int) and not isinstance(value, bool):

@@ -20,6 +20,7 @@ from lampbench.method import Bench, Method, Prediction, ProfileConfig
 from lampbench.pool import Pool, check_pool
 from lampbench.prompts import Fields
 from lampbench.selector import Selector, Tokens, score_texts, selection_loss
+from lampbench.train_options import check_numbers
 from lampbench.training import TrainReport, settings_from
 
 if TYPE_CHECKING:
@@ -52,12 +53,7 @@ class SelectionConfig(ProfileConfig):
     def __post_init__(self) -> None:
         if len(self.pool) < 2 or len(set(self.pool)) < len(self.pool):
             raise ValueError(f"pool must name at least two methods, each once, not '{','.join(self.pool)}'")
-        for name in ("questions", "max_steps", "hold_out"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
-        for name in ("max_length", "temperature", "epochs", "evaluations"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        check_numbers(vars(self))
 
 
 @dataclass(frozen=True)

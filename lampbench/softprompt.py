@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from lampbench.llm import Request
 from lampbench.method import Method, Prediction, check_they_rank
+from lampbench.train_options import check_numbers
 from lampbench.training import TrainReport, settings_from
 
 if TYPE_CHECKING:
@@ -45,12 +46,7 @@ class SoftPromptConfig:
     evaluations: int = 10  # times that the held-out questions are scored
 
     def __post_init__(self) -> None:
-        for name in ("copies", "hold_out", "max_steps"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
-        for name in ("epochs", "evaluations"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        check_numbers(vars(self))
 
 
 @dataclass(frozen=True)

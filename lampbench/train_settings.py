@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import torch
+
+from lampbench.errors import RequestError
+from lampbench.train_options import check_numbers
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,25 @@ class TrainSettings:
 # Settings that a method may offer as options of its own, by the same names.
 _FROM_OPTIONS = frozenset({"batch_size", "accumulation", "learning_rate", "weight_decay", "warmup", "clip"})
 
+# What else is read of them.
+_FOR_STEPS = frozenset({"epochs", "max_steps", "evaluations"})
+
 
 def steps_for(n_examples: int, epochs: float, step_size: int) -> int:
     """Steps that see `n_examples` examples `epochs` times, `step_size` at a time; at least one."""
     return max(1, math.ceil(n_examples * epochs / step_size))
+
+
+def refuse_numbers(options: Mapping[str, Any]) -> None:
+    """As `check_numbers`, for whoever trains without a Config that has asked it.
+
+    Raises:
+        RequestError: no training can be done with one of them.
+    """
+    try:
+        check_numbers(options)
+    except ValueError as error:
+        raise RequestError(f"training: {error}") from None
 
 
 def precision_for(dtype: torch.dtype) -> Literal["no", "bf16", "fp16"]:
@@ -88,8 +106,13 @@ def settings_from(
         dtype: precision of the LLM.
         scored: whether there are held-out examples, on which the best weights are then chosen.
         eval_every: steps between their scores; 0: as often as the option `evaluations` says.
+
+    Raises:
+        RequestError: no training can be done with one of the options that are read.
     """
-    own = {f.name: getattr(options, f.name) for f in fields(options) if f.name in _FROM_OPTIONS}
+    names = [f.name for f in fields(options)]
+    refuse_numbers({n: getattr(options, n) for n in names if n in _FROM_OPTIONS | _FOR_STEPS})
+    own = {n: getattr(options, n) for n in names if n in _FROM_OPTIONS}
     settings = TrainSettings(steps=1, seed=seed, mixed_precision=precision_for(dtype), **own)
     steps = steps_for(n_examples, options.epochs, settings.step_size)
     steps = min(steps, options.max_steps or steps)

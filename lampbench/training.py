@@ -24,7 +24,14 @@ from torch import Tensor, nn
 
 from lampbench.errors import RequestError, RunError
 from lampbench.order import Order
-from lampbench.train_settings import TrainSettings, precision_for, rate_factor, settings_from, steps_for
+from lampbench.train_settings import (
+    TrainSettings,
+    precision_for,
+    rate_factor,
+    refuse_numbers,
+    settings_from,
+    steps_for,
+)
 from lampbench.weights import load_trainable, replacing, save_trainable, set_trainable, trainable
 
 __all__ = [
@@ -278,13 +285,7 @@ class _Run:
 def _check(
     settings: TrainSettings, parameters: Sequence[Tensor], examples: Sequence[Any], scored: bool
 ) -> None:
-    for name in ("steps", "batch_size", "accumulation"):
-        if getattr(settings, name) < 1:
-            raise RequestError(f"training: {name} must be at least 1, not {getattr(settings, name)}")
-    if settings.seed < 0:
-        raise RequestError(f"training: seed must not be negative, not {settings.seed}")
-    if not 0 <= settings.warmup <= 1:
-        raise RequestError(f"training: warmup is a share of the steps, from 0 to 1, not {settings.warmup}")
+    refuse_numbers(vars(settings))
     if len(examples) == 0:
         raise RequestError("training: there are no training examples")
     if not parameters:

@@ -28,6 +28,7 @@ from lampbench.dense import DenseConfig, DenseMethod
 from lampbench.errors import RequestError
 from lampbench.feedback import feedback
 from lampbench.method import Bench
+from lampbench.train_options import check_numbers
 from lampbench.training import TrainReport, settings_from
 
 if TYPE_CHECKING:
@@ -56,12 +57,7 @@ class TunedRetrieverConfig(DenseConfig):
         super().__post_init__()
         if self.candidates < 2:
             raise ValueError(f"candidates must be at least 2, not {self.candidates}: there must be a choice")
-        for name in ("questions", "max_steps", "hold_out"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
-        for name in ("temperature", "epochs", "evaluations"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        check_numbers(vars(self))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from lampbench import metrics
 from lampbench.errors import RequestError
 from lampbench.method import Bench, Method, Prediction, RetrievalConfig, check_they_rank
+from lampbench.train_options import check_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -44,11 +45,14 @@ class TunedConfig(RetrievalConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("hold_out", "max_steps"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
-        if self.epochs <= 0:
-            raise ValueError(f"epochs must be above 0, not {self.epochs}")
+        check_numbers(vars(self))
+        if self.retriever == NO_RETRIEVER:
+            # Nothing reads the history then: the same run would be recorded under the name of a control.
+            for name in ("profile", "history_fields"):
+                if (value := getattr(self, name)) != getattr(RetrievalConfig, name):
+                    raise ValueError(
+                        f"{name}={value} changes nothing without a retriever: set retriever=bm25, say"
+                    )
 
 
 @dataclass(frozen=True)

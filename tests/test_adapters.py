@@ -187,6 +187,7 @@ def test_adapters_of_a_bf16_llm_are_float32(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"rank": 0}, "rank must be at least 1"),
+        ({"alpha": 0.0}, "alpha must be above 0"),
         ({"dropout": 1.0}, "dropout must be from 0"),
         ({"targets": ()}, "targets must name"),
     ],

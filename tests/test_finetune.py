@@ -22,6 +22,7 @@ from lampbench.llm import FrozenLLM, Request
 from lampbench.methods import adhoc, bm25, finetune, lora
 from lampbench.prompts import personalized_prompt
 from lampbench.training import TrainSettings
+from lampbench.variants import SHARED
 
 WHOLE = {"epochs": 5.0, "learning_rate": 0.01, "hold_out": 12, "batch_size": 12}
 LOW_RANK = {**WHOLE, "learning_rate": 0.02, "rank": 8, "alpha": 16.0, "clip": 1.0}
@@ -251,6 +252,16 @@ def test_the_defaults_are_the_papers() -> None:
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         lora.Config(**options)
+
+
+@pytest.mark.parametrize("config", [finetune.Config, lora.Config])
+@pytest.mark.parametrize("variant", SHARED)
+def test_a_control_needs_a_retriever_that_reads_the_history(config: Any, variant: str) -> None:
+    ((name, value),) = SHARED[variant].items()
+    message = f"{name}={value} changes nothing without a retriever: set retriever=bm25, say"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        config(**SHARED[variant])
+    assert getattr(config(**SHARED[variant], retriever="bm25"), name) == value
 
 
 def test_targets_that_the_llm_lacks_are_told(tmp_path: Path) -> None:

@@ -336,6 +336,19 @@ def test_held_out_examples_choose_the_weights_as_often_as_the_options_say() -> N
     assert (unscored.eval_every, unscored.select) == (0, "last")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (Options(epochs=math.inf), "training: epochs must be finite, not inf"),
+        (Options(batch_size=0), "training: batch_size must be at least 1, not 0"),
+        (Options(evaluations=0), "training: evaluations must be at least 1, not 0"),
+    ],
+)
+def test_options_of_a_config_that_asks_nothing_are_refused_too(options: Options, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        settings_from(options, 20, seed=7, scored=True)
+
+
 @pytest.mark.parametrize(("clip", "expected"), [(0.5, 0.5), (0.0, 1000.0)])
 def test_a_large_gradient_is_clipped(clip: float, expected: float) -> None:
     module = nn.Linear(1, 1, bias=False)
@@ -384,7 +397,10 @@ def test_runs_of_different_precision_follow_one_another_in_one_process() -> None
         (replace(SETTINGS, steps=0), "steps must be at least 1"),
         (replace(SETTINGS, batch_size=0), "batch_size must be at least 1"),
         (replace(SETTINGS, seed=-1), "seed must not be negative"),
-        (replace(SETTINGS, warmup=5), "warmup is a share"),
+        (replace(SETTINGS, warmup=5), "warmup must be a share"),
+        (replace(SETTINGS, learning_rate=-1.0), "learning_rate must not be negative"),
+        (replace(SETTINGS, clip=-1.0), "clip must not be negative"),
+        (replace(SETTINGS, eval_every=-1), "eval_every must not be negative"),
         (replace(SETTINGS, select="best"), "select=best and patience need dev examples"),
         (replace(SETTINGS, mixed_precision="fp16"), "fp16 needs a GPU"),
     ],
