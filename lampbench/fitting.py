@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lampbench.bench import Bench, RunSettings, Shared
+from lampbench.code_print import code_print
 from lampbench.configure import as_dict
 from lampbench.environment import own_state, threads
 from lampbench.errors import RunError
@@ -146,7 +147,8 @@ class Session:
         """All that decides what the method learns and answers, except the questions it is asked.
 
         Args:
-            for_fit: leave out the options that act at prediction only.
+            for_fit: leave out the options that act at prediction only, and count the code of lampbench in. (The
+                records of runs are not made out of date by every change of it: they tell their commit.)
         """
         data = self.data[task.name]
         options = as_dict(config)
@@ -157,7 +159,11 @@ class Session:
             for name, other in self._below(method, config, task).items()
         }
         needs = instance(method, config).needs
-        return {
+        code = {}
+        if for_fit:
+            others = self.plan.foundations.below(method, config, task).values()
+            code = {"code": [code_print(m.cls) for m in (method, *(other.method for other in others))]}
+        return code | {
             "format": FORMAT,
             "method": method.name,
             "file": method.info.sha256(),

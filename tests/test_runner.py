@@ -304,6 +304,20 @@ def test_fresh_fits_again_what_a_method_is_built_on_and_each_once(run_here: Runn
     assert lines_in(folder / "fits") == 2
 
 
+def test_what_other_code_has_learned_is_learned_again(
+    run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = FUSION.replace('name = "fusion"', 'name = "heir"').replace('"contriever"', '"learner"')
+    text = text[: text.index("    def prepare")] + "    def rank(self, bench, example):\n        return []\n"
+    (folder / "methods" / "heir.py").write_text(text)
+    run_here("heir")
+    monkeypatch.setattr("lampbench.fitting.code_print", lambda cls: f"{cls.__name__} by other code")
+    run_here("heir")  # a record stays
+    assert lines_in(folder / "fits") == 1
+    run_here("heir", suite="anew")
+    assert lines_in(folder / "fits") == 2
+
+
 def test_what_was_learned_serves_every_option_of_prediction(
     run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
