@@ -68,7 +68,7 @@ class TaskFiles:
         """The command that fetches the files."""
         return (
             f"lampbench data download --task {self.task.name} --setting {self.setting} "
-            f"--output {shlex.quote(str(self.data_dir))}"
+            f"--data {shlex.quote(str(self.data_dir))}"
         )
 
     def missing(self, split: str) -> RequestError:
@@ -114,11 +114,12 @@ def find_files(data_dir: str | Path, task: Task, setting: str) -> TaskFiles:
     if setting not in SETTINGS:
         raise unknown("setting", setting, SETTINGS)
     data = Path(data_dir).expanduser()
+    if data.exists() and not data.is_dir():
+        raise RequestError(f"data folder {data} is a file, not a folder: name a folder with --data")
     if not data.is_dir():
-        what = "is a file, not a folder" if data.exists() else "does not exist"
         raise RequestError(
-            f"data folder {data} {what}; to fetch the data into it: lampbench data download "
-            f"--task {task.name} --setting {setting} --output {shlex.quote(str(data))}"
+            f"data folder {data} does not exist; to fetch the data into it: lampbench data download "
+            f"--task {task.name} --setting {setting} --data {shlex.quote(str(data))}"
         )
     folders = tuple(_folders(data, task, setting))
     chosen = next((folder for folder in folders if _holds_any(folder)), folders[0])

@@ -206,7 +206,7 @@ def test_an_absent_split_says_what_was_looked_for_and_how_to_get_it(tmp_path: Pa
     assert "\n" not in message
     assert "looked for train_questions.json and train_outputs.json in" in message
     assert str(tmp_path / "user" / "LaMP_3") in message
-    assert f"lampbench data download --task LaMP-3 --setting user --output {tmp_path}" in message
+    assert f"lampbench data download --task LaMP-3 --setting user --data {tmp_path}" in message
     with pytest.raises(RequestError, match="unknown split 'dve': did you mean 'dev'"):
         data.split("dve")
 

@@ -96,12 +96,14 @@ def test_an_empty_folder_says_where_it_looked_and_how_to_fetch(tmp_path: Path) -
     message = refusal(tmp_path)
     assert f"no LaMP-3 (user setting) in {tmp_path}" in message
     assert f"{tmp_path / 'user' / 'LaMP_3'}, {tmp_path / 'LaMP_3'}" in message
-    assert f"lampbench data download --task LaMP-3 --setting user --output {tmp_path}" in message
+    assert f"lampbench data download --task LaMP-3 --setting user --data {tmp_path}" in message
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
     assert "nowhere does not exist" in refusal(tmp_path / "nowhere")
-    assert "is a file, not a folder" in refusal(write_json(tmp_path / "file", []))
+    assert "file is a file, not a folder: name a folder with --data" in refusal(
+        write_json(tmp_path / "file", [])
+    )
     assert "unknown setting 'usr': did you mean 'user'" in refusal(tmp_path, setting="usr")
     assert "unknown task 'LaMP-9'" in refusal(tmp_path, task="LaMP-9")
 
@@ -198,7 +200,7 @@ def test_a_page_in_place_of_data_comes_with_the_command_that_fetches_it(tmp_path
     path = tmp_path / "time" / "LaMP_3" / "test_questions.json"
     path.parent.mkdir(parents=True)
     path.write_text("<html></html>")
-    expected = f"get it again with: lampbench data download --task LaMP-3 --setting time --output {tmp_path}"
+    expected = f"get it again with: lampbench data download --task LaMP-3 --setting time --data {tmp_path}"
     assert expected in refusal(tmp_path, setting="time")
 
 
