@@ -22,6 +22,7 @@ from typing import Any, Literal
 from lampbench import __version__
 from lampbench.errors import RequestError, RunError, unknown
 from lampbench.official import MEGABYTE, OnProgress
+from lampbench.paths import require_writable
 from lampbench.tasks import SETTINGS, SPLITS, Task, get_task
 
 # Every link of the official download page begins so (lamp-benchmark.github.io/download).
@@ -92,7 +93,7 @@ def download(
         on_progress: called as `on_progress(done, total, file)`, in megabytes, for each file.
 
     Raises:
-        RequestError: unknown setting or split, or `offline` and files are missing.
+        RequestError: unknown setting or split, `offline` and files are missing, or `output` cannot be written to.
         RunError: a file could not be had, with the reason; what came of it is kept where that can help.
     """
     task = get_task(task)
@@ -113,6 +114,7 @@ def download(
         raise RequestError(f"offline: {folder} lacks {names}; run it without --offline to fetch them")
     if not missing:
         return [Downloaded(path, url, path.stat().st_size, "present") for path, url in wanted]
+    require_writable(Path(output).expanduser(), "data folder", "choose another with --data")
     done = []
     with _alone(folder):
         for path, url in wanted:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lampbench.errors import RunError
+from lampbench.paths import CACHE_REMEDY
 
 if TYPE_CHECKING:
     from lampbench.llm import Generation, Request
@@ -257,8 +258,7 @@ class GenerationCache:
 
     def _error(self, what: str, error: Exception) -> RunError:
         return RunError(
-            f"the generation cache {self.path} cannot be {what} ({error}): remove it, or set LAMPBENCH_CACHE "
-            "to another folder"
+            f"the generation cache {self.path} cannot be {what} ({error}): remove it, or {CACHE_REMEDY}"
         )
 
 

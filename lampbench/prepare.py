@@ -38,6 +38,7 @@ from lampbench.official import (
     show_ids,
     task_problem,
 )
+from lampbench.paths import CACHE_REMEDY, require_writable
 from lampbench.paths import cache_dir as default_cache_dir
 from lampbench.store import (
     EXAMPLE_SCHEMA,
@@ -78,18 +79,21 @@ def prepare_task(
         The folder of the store.
 
     Raises:
-        RequestError: files are missing, broken or do not fit each other; nothing has been written.
-        RunError: the cache cannot be written.
+        RequestError: files are missing, broken or do not fit each other, or the cache cannot be written to;
+            nothing has been written.
+        RunError: writing to the cache failed half-way, such as on a full disk.
     """
     task = get_task(task)
     files = find_files(data_dir, task, setting)
     if not files.present:
         raise files.nothing()
-    home = _home(files, Path(cache_dir) if cache_dir is not None else default_cache_dir())
+    cache = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    home = _home(files, cache)
     states = {path: _state(path) for name in files.present for path in files.splits[name].paths}
     store = None if fresh else _known_store(files, home, states)
     if store is not None:
         return store
+    require_writable(cache, "cache folder", CACHE_REMEDY)
     try:
         home.mkdir(parents=True, exist_ok=True)
         _sweep(home)
@@ -98,8 +102,7 @@ def prepare_task(
         return _prepare(files, home, states, on_progress)
     except OSError as error:
         raise RunError(
-            f"cannot write the prepared data to {home}: {error.strerror or error}; "
-            "LAMPBENCH_CACHE names another cache folder"
+            f"cannot write the prepared data to {home}: {error.strerror or error}; {CACHE_REMEDY}"
         ) from error
 
 

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shlex
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -43,7 +41,6 @@ __all__ = [
     "PredictionLog",
     "Record",
     "TrainingRecord",
-    "check_writable",
     "load_records",
     "now",
     "read_record",
@@ -354,22 +351,6 @@ def shareable(text: str | Sequence[str]) -> str:
     unix = r"(?<![\w./:~-])(?:~?/(?:[^/\s'\"=,;:()\[\]]+/)+)"
     windows = r"(?<![\w.])(?:[A-Za-z]:\\(?:[^\\\s'\"]+\\)+)"
     return re.sub(f"{unix}|{windows}", "", text)
-
-
-def check_writable(results: str | Path) -> None:
-    """Makes sure that records can be written below that folder, before anything slow runs.
-
-    The folder is made if it is not there.
-
-    Raises:
-        RequestError: they cannot.
-    """
-    try:
-        os.makedirs(results, exist_ok=True)
-        with tempfile.TemporaryFile(dir=results):
-            pass
-    except OSError as error:
-        raise RequestError(f"--results {results}: cannot write there: {error.strerror or error}") from error
 
 
 def now() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from lampbench.extraction import EXTRACTIONS
 from lampbench.foundations import Foundations, method_config
 from lampbench.method import RunSettings
 from lampbench.models import ModelChoice
+from lampbench.paths import require_writable
 from lampbench.preset import Preset, load_preset
 from lampbench.record import shareable
 from lampbench.registry import LoadedMethod, find_method, list_methods, load
@@ -144,7 +144,8 @@ def make_plan(request: RunRequest) -> Plan:
     seeds = _seeds(request.seed)
     chosen = _methods(request)
     settings = parse_settings(request.set)
-    results = _writable(Path(request.results))
+    results = Path(request.results)
+    require_writable(results, "--results", "choose another folder")
     if request.data is not None and not Path(request.data).is_dir():
         raise RequestError(f"--data {request.data}: no such folder")
     models = {"--llm": request.llm, "--encoder": request.encoder, "--retriever": request.retriever}
@@ -361,19 +362,3 @@ def _suite(preset: Preset, request: RunRequest, setting: str) -> str:
 
 def _looks_like_a_path(model: str) -> bool:
     return model.startswith((".", "/", "~")) or model.count("/") > 1 or "\\" in model
-
-
-def _writable(results: Path) -> Path:
-    """The folder, if it could be written to; nothing is left behind by asking."""
-    nearest = results
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
-    try:
-        if not nearest.is_dir():
-            raise NotADirectoryError(f"{nearest} is not a folder")
-        with tempfile.TemporaryFile(dir=nearest):
-            pass
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise RequestError(f"--results {results}: cannot be written to: {reason}") from error
-    return results

@@ -18,7 +18,7 @@ from lampbench.errors import LampbenchError, RunError
 from lampbench.fitting import Session
 from lampbench.job import Questions, check_place, find_finished, run_job
 from lampbench.models import ROLES, Models, model_name
-from lampbench.paths import cache_dir
+from lampbench.paths import CACHE_REMEDY, cache_dir, require_writable
 from lampbench.preset import MINI_DATA
 from lampbench.progress import Progress
 from lampbench.record import Record, shareable
@@ -82,6 +82,7 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
     for _, job in todo:
         check_place(session, job, questions[job.task.name])
     if todo:
+        require_writable(session.cache, "cache folder", CACHE_REMEDY)
         _load(session, [job for _, job in todo])
     failures = []
     command = shareable(command_of(plan.request))
@@ -134,7 +135,7 @@ def _data_folder(plan: Plan, task: Task, progress: Progress) -> Path:
     knobs = Knobs(setting=plan.setting)
     folder = cache_dir() / f"{MINI_DATA}-{plan.setting}-{knobs.fingerprint}"
     with progress.bar(f"generating LaMP-mini ({task.name})"):
-        write_suite(folder, knobs, [task.name])
+        write_suite(folder, knobs, [task.name], CACHE_REMEDY)
     return folder
 
 

@@ -16,17 +16,20 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import os
 import random
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lampbench.errors import RequestError, unknown
+from lampbench.jsonfile import write_atomic
+from lampbench.paths import require_writable
 from lampbench.personas import DOMAINS, Document, Domain
 from lampbench.tasks import SETTINGS, SPLITS, TASKS, Task, get_task
+
+NAME = "LaMP-mini"
+MANIFEST = "manifest.json"
 
 # Raised whenever the same knobs would give other texts.
 GENERATOR_VERSION = 1
@@ -198,12 +201,7 @@ def generate(task: Task | str, split: str, knobs: Knobs) -> Iterator[Question]:
 
 
 def _write_json(path: Path, value: object) -> None:
-    """Written whole or not at all: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False)
-    os.replace(temporary, path)
+    write_atomic(path, json.dumps(value, ensure_ascii=False))
 
 
 def _reference_scores(task: Task, questions: Sequence[Question]) -> dict[str, dict[str, float]]:
@@ -216,38 +214,72 @@ def _reference_scores(task: Task, questions: Sequence[Question]) -> dict[str, di
     }
 
 
+def _manifest_in(folder: Path, wanted: dict[str, Any], remedy: str) -> dict[str, Any] | None:
+    """The manifest of the suite that the folder holds; None if it holds nothing.
+
+    Raises:
+        RequestError: it holds another suite, or files of somebody else, among which ours would be lost.
+    """
+    path = folder / MANIFEST
+    found: Any = None
+    try:
+        if path.is_file():
+            found = json.loads(path.read_text(encoding="utf-8"))
+        # Hidden files do not count: a killed process and a desktop leave such.
+        elif not folder.is_dir() or all(entry.name.startswith(".") for entry in folder.iterdir()):
+            return None
+    except ValueError:  # no JSON: somebody else's file of that name
+        pass
+    except OSError as error:
+        raise RequestError(f"{folder} cannot be read ({error.strerror or error}): {remedy}") from error
+    if not isinstance(found, dict) or any(found.get("name") != NAME or key not in found for key in wanted):
+        raise RequestError(f"{folder} is not empty and holds no {NAME}, which takes a folder alone: {remedy}")
+    if any(found[key] != wanted[key] for key in ("generator_version", "knobs")):
+        raise RequestError(f"{folder} holds {NAME} with other knobs: {remedy}, or delete it")
+    return found
+
+
 def write_suite(
-    folder: str | Path, knobs: Knobs | None = None, tasks: Sequence[str] | None = None
+    folder: str | Path,
+    knobs: Knobs | None = None,
+    tasks: Sequence[str] | None = None,
+    remedy: str = "choose another folder",
 ) -> dict[str, Any]:
     """Write LaMP-mini to `folder` in the official layout and return its manifest.
 
     Files: `<folder>/<setting>/LaMP_<n>/<split>_{questions,outputs}.json` and `<folder>/manifest.json`. Unlike
     the real benchmark, `test` has outputs too. A folder that already holds this very suite is left as it is.
 
+    Args:
+        folder: where to; made if it is not there.
+        knobs: what to vary.
+        tasks: names of tasks; None for all.
+        remedy: what to do about a folder that will not do, for messages.
+
     Raises:
-        RequestError: unknown task, impossible knobs, or a folder that holds another suite.
+        RequestError: unknown task, impossible knobs, or a folder that holds another suite or other files, or
+            cannot be written to; nothing has been written.
+        RunError: writing failed half-way, such as on a full disk; the same call goes on from there.
     """
     folder = Path(folder)
     knobs = knobs or Knobs()
     chosen = [get_task(name) for name in (tasks or TASKS)]
+    path = folder / MANIFEST
     manifest: dict[str, Any] = {
-        "name": "LaMP-mini",
+        "name": NAME,
         "generator_version": GENERATOR_VERSION,
         "knobs": knobs.to_json(),
         "reference_scores": {},
     }
-    path = folder / "manifest.json"
-    if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        same = all(found.get(key) == manifest[key] for key in ("generator_version", "knobs"))
-        if not same:
-            raise RequestError(
-                f"{folder} holds LaMP-mini with other knobs: choose another folder or delete it"
-            )
-        manifest = found
-    for task in chosen:
-        if task.name in manifest["reference_scores"]:
-            continue
+    found = _manifest_in(folder, manifest, remedy)
+    manifest = found or manifest
+    missing = [task for task in chosen if task.name not in manifest["reference_scores"]]
+    if missing:
+        require_writable(folder, "folder", remedy)
+    if missing and not found:
+        # Before the first file: what a kill leaves is then known as ours, and the same call goes on.
+        _write_json(path, manifest)
+    for task in missing:
         scores: dict[str, Any] = {}
         for split in SPLITS:
             questions = list(generate(task, split, knobs))

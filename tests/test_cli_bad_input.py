@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from made_commands import Command, run_words
 
+from lampbench.errors import RequestError
+
 Change = Callable[[Path], object]
 
 
@@ -130,15 +132,76 @@ def test_results_that_cannot_be_written_are_told_at_once(command: Command, place
     expect_refusal(command, place, ["--results", place / results], ["--results", "cannot be written to"])
 
 
-def expect_refusal(command: Command, place: Path, words: list[object], told: list[str]) -> None:
-    """One line that tells these things, status 2, and no file more than before."""
-    before = sorted(place.rglob("*"))
-    status, out, err = command(*run_words(place, *words))
+def only_line(answer: tuple[int, str, str]) -> str:
+    """The one line of a refused request."""
+    status, out, err = answer
     assert (status, out) == (2, "")
     assert err.startswith("error: ")
     assert err.count("\n") == 1, err
+    return err
+
+
+@pytest.mark.parametrize("inside", [".", "deeper/down"])
+def test_a_cache_that_cannot_be_written_to_is_named_with_its_remedy(
+    command: Command, place: Path, monkeypatch: pytest.MonkeyPatch, inside: str
+) -> None:
+    blocked = place / "tiny.toml" / inside
+    told = [f"cache folder {blocked}", "cannot be written to", "set LAMPBENCH_CACHE to another folder"]
+    assert command(*run_words(place, "--results", place / "earlier"))[0] == 0
+    with monkeypatch.context() as patched:
+        patched.setenv("LAMPBENCH_CACHE", str(blocked))
+        expect_refusal(command, place, [], told)
+        line = only_line(
+            command("data", "prepare", "--data", place / "data", "--setting", "user", "--task", "LaMP-3")
+        )
+        assert all(part in line for part in told)
+        line = only_line(command("run", "--method", "bm25", "--task", "LaMP-3", "--results", place / "new"))
+        assert str(blocked) in line
+        assert told[-1] in line
+        assert not (place / "new").exists()
+
+
+def test_a_cache_that_has_the_data_is_tried_before_the_models_are_loaded(
+    command: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command(*run_words(place))[0] == 0
+    monkeypatch.setattr("lampbench.runner._load", None)
+
+    def refuse(folder: Path, what: str, remedy: str) -> None:
+        raise RequestError(f"{what} {folder} is read-only")
+
+    monkeypatch.setattr("lampbench.runner.require_writable", refuse)
+    assert command(*run_words(place))[0] == 0  # all is done: nothing has to be written
+    expect_refusal(command, place, ["--seed", "1"], ["cache folder", "is read-only"])
+
+
+def test_a_folder_for_data_that_cannot_be_written_to_is_named(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.write_text("# mine\n")
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "notes.txt").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    before = sorted(tmp_path.rglob("*"))
+    for folder in (file, file / "below", tmp_path / "link"):
+        line = only_line(command("data", "synth", folder, "--task", "LaMP-3", "--set", "train=2"))
+        assert f"folder {folder} cannot be written to" in line
+        assert "choose another folder" in line
+    line = only_line(command("data", "synth", full))
+    assert f"{full} is not empty and holds no LaMP-mini" in line
+    line = only_line(command("data", "download", "--data", file, "--task", "LaMP-3"))
+    assert f"data folder {file} cannot be written to" in line
+    assert "--data" in line
+    assert sorted(tmp_path.rglob("*")) == before
+    assert file.read_text() == "# mine\n"
+
+
+def expect_refusal(command: Command, place: Path, words: list[object], told: list[str]) -> None:
+    """One line that tells these things, status 2, and no file more than before."""
+    before = sorted(place.rglob("*"))
+    line = only_line(command(*run_words(place, *words)))
     for part in told:
-        assert part in err
+        assert part in line
     assert sorted(place.rglob("*")) == before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -376,8 +377,19 @@ def test_what_a_killed_process_left_is_swept_after_a_day(tmp_path: Path) -> None
 def test_a_cache_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     write_split(tmp_path, "LaMP-3", [question("LaMP-3", "q")])
     blocked = write_json(tmp_path / "file", {})
-    with pytest.raises(RunError, match="LAMPBENCH_CACHE names another cache folder"):
+    told = f"cache folder {blocked} cannot be written to .* set LAMPBENCH_CACHE to another folder"
+    with pytest.raises(RequestError, match=told):
         prepare_task(tmp_path, "LaMP-3", cache_dir=blocked)
+
+
+def test_a_cache_that_fails_half_way_is_a_failed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_split(tmp_path, "LaMP-3", [question("LaMP-3", "q")])
+    monkeypatch.setattr("lampbench.prepare._settle", full)
+    with pytest.raises(RunError, match="No space left on device; set LAMPBENCH_CACHE to another folder"):
+        prepare_task(tmp_path, "LaMP-3", cache_dir=tmp_path / "cache")
 
 
 def _open(folder: str, cache: str, start: Any, answers: Any) -> None:

@@ -23,7 +23,6 @@ from lampbench.record import (
     ModelRecord,
     Record,
     TrainingRecord,
-    check_writable,
     load_records,
     read_record,
     request_key,
@@ -209,15 +208,6 @@ def test_equal_requests_have_equal_keys_and_others_do_not() -> None:
 )
 def test_a_shareable_text_names_no_folder_of_the_machine(text: str, expected: str) -> None:
     assert shareable(text) == expected
-
-
-def test_a_results_folder_that_cannot_be_written_is_a_wrong_request(tmp_path: Path) -> None:
-    check_writable(tmp_path / "new")
-    assert (tmp_path / "new").is_dir()
-    assert list((tmp_path / "new").iterdir()) == []
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RequestError, match="cannot write"):
-        check_writable(tmp_path / "file")
 
 
 # Prediction logs

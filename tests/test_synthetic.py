@@ -65,6 +65,37 @@ def test_writing_again_changes_nothing_and_other_knobs_are_refused(tmp_path: Pat
     assert set(files(tmp_path)) > set(before)
 
 
+def test_a_folder_with_other_files_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    for name, text in (("notes.txt", "mine"), ("manifest.json", '{"name": "app"}'), ("manifest.json", "[")):
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        (folder / name).write_text(text)
+        with pytest.raises(
+            RequestError, match=r"is not empty and holds no LaMP-mini.*: choose another folder"
+        ):
+            write_suite(folder, SMALL, ["LaMP-3"])
+        assert [(path.name, path.read_text()) for path in folder.rglob("*")] == [(name, text)]
+
+
+def test_a_kill_while_the_first_task_is_written_does_not_make_the_folder_a_strangers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = write_suite(tmp_path / "whole", SMALL, ["LaMP-3"])
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("lampbench.synthetic._reference_scores", die)
+        with pytest.raises(KeyboardInterrupt):
+            write_suite(tmp_path / "cut", SMALL, ["LaMP-3"])
+    (tmp_path / "cut" / ".manifest.json.7.tmp").write_text("{")  # what a kill leaves of a file in the making
+    assert list((tmp_path / "cut").rglob("train_questions.json"))
+    assert write_suite(tmp_path / "cut", SMALL, ["LaMP-3"]) == whole
+    (tmp_path / "cut" / ".manifest.json.7.tmp").unlink()
+    assert files(tmp_path / "cut") == files(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_whoever_knows_the_persona_answers_better_and_not_perfectly(task: str) -> None:
     from lampbench.metrics import score
