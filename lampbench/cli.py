@@ -204,16 +204,10 @@ def score(
     json: Json = False,
 ) -> None:
     """Score prediction files in the official schema against golds."""
-    from lampbench.score_files import score_files, score_folder
+    from lampbench.score_files import score_folder
 
-    scores = {}
-    skipped: dict[str, str] = {}
-    if predictions.is_file() and golds.is_file() and predictions.suffix != ".zip":
-        one = score_files(predictions, golds, profile, task)
-        scores[one.task] = one
-    else:
-        many = score_folder(predictions, golds, profile)
-        scores, skipped = many.scores, many.skipped
+    found = score_folder(predictions, golds, profile, task)
+    scores, skipped = found.scores, found.skipped
     if json:
         values = {name: {"metrics": s.metrics, "counts": s.counts} for name, s in scores.items()}
         print_json({"profile": profile, "tasks": values, "skipped": skipped})

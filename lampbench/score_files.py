@@ -2,7 +2,8 @@
 
 The official schema is the same for golds and, oddly, predictions:
 `{"task": "LaMP_3", "golds": [{"id": "...", "output": "..."}]}`. Lines or a list of `{"id", "output"}`, as in
-the predictions.jsonl of a run, are read too; these do not say their task. The official script takes all seven
+the predictions.jsonl of a run, are read too; these do not say their task, and files of the official schema may
+leave it out: then the path says it, or the caller. The official script takes all seven
 tasks or none; here a folder may hold any of them. LaMP-6 needs a licensed corpus and is skipped by name.
 """
 
@@ -127,12 +128,17 @@ def score_files(
     name = get_task(task).name if task else gold.task or predicted.task
     name = name or _task_in_path(_absolute(predictions)) or _task_in_path(_absolute(golds))
     if name is None:
-        raise RequestError(f"neither {predicted.source} nor {gold.source} names its task: say which it is")
+        raise RequestError(
+            f"neither {predicted.source} nor {gold.source} names its task: say which it is with --task"
+        )
     return _score(name, predicted, gold, profile)
 
 
 def score_folder(
-    predictions: str | os.PathLike[str], golds: str | os.PathLike[str], profile: str = "official"
+    predictions: str | os.PathLike[str],
+    golds: str | os.PathLike[str],
+    profile: str = "official",
+    task: str | Task | None = None,
 ) -> FolderScore:
     """Scores every prediction file that it finds, each against the golds of its task.
 
@@ -143,21 +149,28 @@ def score_folder(
             with `LaMP_3/dev_outputs.json` will do. Where a task has several gold files, as for several
             splits, the one with the ids of the predictions counts.
         profile: the rules; see metrics.score.
+        task: of prediction files that name none, in their paths neither, and of a single gold file that names
+            none.
 
     Raises:
-        RequestError: nothing to score, a prediction file that cannot be used, two for one task, no golds for
-            a task or contradicting ones, ids that do not match.
+        RequestError: nothing to score, a prediction file that cannot be used or is for another task, two for
+            one task, no golds for a task or contradicting ones, ids that do not match.
     """
     if _is_plain_file(Path(predictions)) and _is_plain_file(Path(golds)):
-        only = score_files(predictions, golds, profile)
+        only = score_files(predictions, golds, profile, task)
         return FolderScore({only.task: only}, {}, tuple(name for name in TASKS if name != only.task))
+    wanted = get_task(task).name if task is not None else None
     sources = _prediction_sources(_sources(Path(predictions)))
     predicted: dict[str, Outputs] = {}
     for source in sources:
         outputs = _read(source, None)
-        name = outputs.task or _task_in_path(source.path)
+        name = outputs.task or _task_in_path(source.path) or wanted
         if name is None:
-            raise RequestError(f"{source.name}: names no task, and neither does its path")
+            raise RequestError(
+                f"{source.name}: names no task, and neither does its path: say which it is with --task"
+            )
+        if wanted and name != wanted:
+            raise RequestError(f"{source.name}: is for {name}, not {wanted}")
         if name in predicted:
             raise RequestError(f"two prediction files for {name}: {predicted[name].source} and {source.name}")
         predicted[name] = outputs
@@ -172,7 +185,8 @@ def score_folder(
     # Predictions have the schema of golds: found among the golds, they would be scored against themselves.
     own = {os.path.realpath(source.path) for source in sources}
     others = [source for source in _sources(Path(golds)) if os.path.realpath(source.path) not in own]
-    candidates, unusable = _gold_candidates(others)
+    # A file that was named is golds, whatever it looks like; in a folder it might be anything.
+    candidates, unusable = _gold_candidates(others, wanted if _is_plain_file(Path(golds)) else None)
     scores: dict[str, Score] = {}
     for name in TASKS:
         if name not in predicted:
@@ -207,8 +221,13 @@ def _choose(name: str, candidates: Sequence[Outputs], predicted: Outputs) -> Out
     return matching[0]
 
 
-def _gold_candidates(sources: Sequence[_Source]) -> tuple[dict[str, list[Outputs]], list[str]]:
-    """Gold files per task, and why others were not usable: of interest only if golds are missing."""
+def _gold_candidates(
+    sources: Sequence[_Source], unnamed: str | None
+) -> tuple[dict[str, list[Outputs]], list[str]]:
+    """Gold files per task, and why others were not usable: of interest only if golds are missing.
+
+    `unnamed` is the task of files that name none; None: they are not usable.
+    """
     candidates: dict[str, list[Outputs]] = {}
     unusable = []
     for source in sources:
@@ -221,8 +240,10 @@ def _gold_candidates(sources: Sequence[_Source]) -> tuple[dict[str, list[Outputs
             unusable.append(str(error))
             continue
         # A file that names no task is not in the official schema: some run's predictions, most likely.
-        if outputs.task is not None:
-            candidates.setdefault(outputs.task, []).append(outputs)
+        if name := outputs.task or unnamed:
+            candidates.setdefault(name, []).append(outputs)
+        else:
+            unusable.append(f"{source.name}: names no task")
     return candidates, unusable
 
 
@@ -345,14 +366,14 @@ def _records(text: str, name: str) -> tuple[str | None, list[Any]]:
         return None, [content]
     if not isinstance(content, dict):
         raise RequestError(f'{name}: not an object with "task" and "golds"')
-    for key in ("task", "golds"):
-        if key not in content:
-            raise RequestError(
-                f'{name}: lacks the key "{key}"; expected {{"task": …, "golds": [{{"id", "output"}}]}}'
-            )
+    if "golds" not in content:
+        raise RequestError(
+            f'{name}: lacks the key "golds"; expected {{"task": …, "golds": [{{"id", "output"}}]}}'
+        )
     if not isinstance(content["golds"], list):
         raise RequestError(f'{name}: "golds" is not a list')
-    return _task_name(content["task"]), content["golds"]
+    written = content.get("task")
+    return None if written is None else _task_name(written), content["golds"]
 
 
 def _lines(text: str, name: str) -> list[Any]:

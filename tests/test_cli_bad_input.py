@@ -243,6 +243,10 @@ def test_prediction_files_that_do_not_fit_are_refused(command: Command, place: P
         assert (status, out) == (2, "")
         assert told in err
         assert err.count("\n") == 1
+    untitled = place / "untitled.json"
+    untitled.write_text(json.dumps({"golds": content["golds"]}))
+    assert command("score", untitled, untitled, "--task", "LaMP-3")[0] == 0
+    assert "with --task" in only_line(command("score", untitled, untitled))
     assert command("score", place / "absent.json", golds)[0] == 2
     assert command("score", golds, golds, "--profile", "offical")[0] == 2
 

@@ -88,8 +88,34 @@ def test_the_task_may_come_from_the_path_or_the_caller(tmp_path: Path) -> None:
     gold = put(tmp_path / "golds.json", listed)
     assert score_files(run, gold).task == "LaMP-3"
     assert set(score_files(gold, gold, task="LaMP-4").metrics) == {"rouge1", "rougeL"}
-    with pytest.raises(RequestError, match="say which it is"):
+    with pytest.raises(RequestError, match="say which it is with --task"):
         score_files(gold, gold)
+
+
+def test_the_official_schema_may_leave_the_task_to_the_path_or_the_caller(tmp_path: Path) -> None:
+    for content in ({}, {"task": None}):
+        text = json.dumps({**content, "golds": [{"id": "01", "output": "5"}]})
+        file = put(tmp_path / "golds.json", text)
+        assert read_golds_file(file).task is None
+        assert score_files(file, file, task="LaMP-3").metrics["mae"] == 0.0
+        with pytest.raises(RequestError, match="names its task"):
+            score_files(file, file)
+        assert score_files(put(tmp_path / "LaMP_3" / "dev_outputs.json", text), file).task == "LaMP-3"
+
+
+def test_in_a_folder_the_caller_names_the_task_of_files_that_do_not(tmp_path: Path, golds: Path) -> None:
+    text = json.dumps({"golds": [{"id": id, "output": text} for id, text in GOLDS.items()]})
+    folder = put(tmp_path / "p" / "mine.json", text).parent
+    assert list(score_folder(folder, golds.parent, task="LaMP-3").scores) == ["LaMP-3"]
+    assert list(score_folder(folder, put(tmp_path / "g.json", text), task="LaMP-3").scores) == ["LaMP-3"]
+    with pytest.raises(RequestError, match=r"mine\.json: names no task.*with --task"):
+        score_folder(folder, golds)
+    # Found in a folder rather than named, such a file may be anything.
+    with pytest.raises(RequestError, match=r"no golds for LaMP-3 .*o\.json: names no task"):
+        score_folder(folder, put(tmp_path / "g" / "o.json", text).parent, task="LaMP-3")
+    write(tmp_path / "p" / "mine.json", "LaMP_3", GOLDS)
+    with pytest.raises(RequestError, match=r"mine\.json: is for LaMP-3, not LaMP-4"):
+        score_folder(folder, golds.parent, task="LaMP-4")
 
 
 def test_numbers_and_a_byte_order_mark_are_accepted(tmp_path: Path, golds: Path) -> None:
@@ -138,7 +164,8 @@ def test_ids_must_match(tmp_path: Path, golds: Path, outputs: dict[str, str], me
         ("ratings: 5", "not JSON"),
         ('{"task": "LaMP_3", "golds": [', "not JSON .* line 1"),
         ('{"id": "01", "output": "5"}\n{"id": "02", "out', "line 2 is not JSON"),
-        ('{"golds": []}', 'lacks the key "task"'),
+        ('{"golds": []}', "3 of 3 ids are missing"),
+        ("{}", 'lacks the key "golds"'),
         ('{"task": "LaMP_3", "preds": []}', 'lacks the key "golds"'),
         ('{"task": "LaMP_3", "golds": {}}', '"golds" is not a list'),
         ('{"task": "LaMP_3", "golds": [{"id": "01"}]}', 'entry 1 is not an object with "id" and "output"'),
@@ -293,7 +320,7 @@ def test_what_cannot_be_scored_is_told_in_one_line(tmp_path: Path, golds: Path) 
     put(file, '[{"id": "1", "output": "1"}]')
     assert "names no task" in message()
     put(file, '{"settings": 1}')
-    assert 'lacks the key "task"' in message()
+    assert 'lacks the key "golds"' in message()
     write(file, "LaMP_3", GOLDS)
     broken = put(tmp_path / "g" / "dev_outputs.json", "<html>").parent
     assert "no golds for LaMP-3" in message(broken)
