@@ -7,8 +7,9 @@ persona, and the answer to a question depends on what the text says *and* on who
 
 The files are official in name and schema and are read by the same loader as the real ones. `manifest.json`
 beside them records the generator's version and knobs and, for every task and split, two reference scores: the
-*ceiling* (the best guess of somebody who knows the persona) and the *floor* (the best guess of somebody who
-knows only the population).
+*ceiling* (answers made with the user's persona) and the *floor* (answers made with the same guess at it for
+everybody). Neither looks for what the question itself gives away of its writer, so the floor can be beaten
+without a history: see `lampbench.personas.choices.ProductRating`.
 """
 
 from __future__ import annotations

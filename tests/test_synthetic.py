@@ -151,6 +151,26 @@ def test_one_item_does_not_tell_the_persona() -> None:
     assert len(openers) > 1
 
 
+def test_the_floor_of_ratings_passes_over_the_remark_that_a_text_may_carry() -> None:
+    from lampbench import lexicon
+    from lampbench.metrics import score
+    from lampbench.personas.base import as_sentence
+
+    questions = list(generate("LaMP-3", "dev", Knobs()))
+    golds = {q.id: q.output for q in questions}
+    floor = {q.id: q.floor for q in questions}
+    remarks = [(as_sentence(text), bias) for bias, texts in lexicon.TEMPERS.items() for text in texts]
+    read = {}
+    for q in questions:
+        bias = sum(bias for remark, bias in remarks if remark in q.input)
+        read[q.id] = str(min(5, max(1, int(q.floor) + bias)))
+    assert read != floor
+    reader, passer = (score("LaMP-3", guesses, golds).metrics["mae"] for guesses in (read, floor))
+    assert reader < 0.8 * passer
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"(MAE {passer:.3f} on dev)" in readme
+
+
 def test_noise_of_one_makes_the_persona_useless() -> None:
     from lampbench.metrics import score
 

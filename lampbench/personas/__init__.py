@@ -2,7 +2,7 @@
 
 A `Domain` makes three things: a persona, a document of that persona (a history item, in the task's own
 fields), and the question that a document poses (the document's output is then the gold). `guess` is the
-reference predictor: with the persona it gives the ceiling, without it the floor.
+reference predictor: with the persona it gives the ceiling, with a fixed guess in its place the floor.
 """
 
 from __future__ import annotations

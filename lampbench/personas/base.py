@@ -1,4 +1,4 @@
-"""What a world of LaMP-mini is: persona, document, question and the best guess, for one task."""
+"""What a world of LaMP-mini is: persona, document, question and the reference guess, for one task."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ class Domain(ABC):
 
     @abstractmethod
     def guess(self, asked: Asked, persona: Any | None) -> str:
-        """The best answer for a known persona, or for somebody of whom nothing is known (None)."""
+        """The answer that this persona would give, or that a fixed guess at the persona gives (None).
+
+        Either knows what the writer had in mind apart from the persona. None is not the best that can be done
+        without a history: it ignores what the text of the question gives away of the persona.
+        """
 
     def fill(self, **slots: str) -> str:
         """The task's literal input with its slots filled."""

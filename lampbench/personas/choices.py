@@ -161,7 +161,8 @@ class ProductRating(Domain):
     """LaMP-3. Persona: a rating bias of -1, 0 or +1 stars, and the way of talking that goes with it.
 
     A text tells how good the product is, on five levels; the score is that level plus the reviewer's bias.
-    Now and then a text also carries a remark that gives the reviewer's temper away.
+    Now and then a text also carries a remark that gives the reviewer's temper away. The floor takes everybody for
+    neutral, whatever the remark says: whoever reads it scores better than the floor without any history.
     """
 
     task = "LaMP-3"
