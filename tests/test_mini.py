@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,20 +23,32 @@ def entries() -> list[str]:
     return vocabulary()
 
 
-def test_the_models_keep_to_their_size() -> None:
+def sizes(folder: Path) -> dict[str, int]:
+    """Parameters by tensor."""
     from safetensors import safe_open
 
+    found = {}
+    for file in folder.rglob("*.safetensors"):
+        with safe_open(file, "pt") as weights:
+            for name in weights.keys():  # noqa: SIM118 (not a dictionary)
+                found[name] = math.prod(weights.get_slice(name).get_shape())
+    return found
+
+
+def test_the_models_keep_to_their_size() -> None:
     for folder, limit in ((LLM_FOLDER, 8_000_000), (ENCODER_FOLDER, 5_000_000)):
-        count = 0
-        for file in folder.rglob("*.safetensors"):
-            with safe_open(file, "pt") as weights:
-                for name in weights.keys():  # noqa: SIM118 (not a dictionary)
-                    size = 1
-                    for n in weights.get_slice(name).get_shape():
-                        size *= n
-                    count += size
-        assert 500_000 < count <= limit
+        assert 500_000 < sum(sizes(folder).values()) <= limit
     assert sum(file.stat().st_size for file in FOLDER.rglob("*") if file.is_file()) <= 24_000_000
+
+
+def test_the_sizes_that_are_told_are_those_of_the_weights() -> None:
+    told = " ".join((FOLDER / "README.md").read_text(encoding="utf-8").split())
+    encoder = sizes(ENCODER_FOLDER)
+    vector = sum(size for name, size in encoder.items() if "pooler" not in name)
+    assert vector < sum(encoder.values())
+    assert f"A T5 of {sum(sizes(LLM_FOLDER).values()):,} parameters" in told
+    assert f"a BERT of {sum(encoder.values()):,} (" in told
+    assert f"Without its pooler, which has no part in the vector, the BERT has {vector:,}." in told
 
 
 def test_the_shipped_tokenizers_are_the_ones_the_code_builds(entries: list[str]) -> None:
