@@ -17,7 +17,7 @@ from lampbench.cli_data import app as data_app
 from lampbench.cli_list import app as list_app
 from lampbench.cli_output import print_json, print_table, width
 from lampbench.cli_tables import compare, leaderboard
-from lampbench.errors import LampbenchError
+from lampbench.errors import LampbenchError, RequestError
 
 app = typer.Typer(
     name="lampbench",
@@ -59,6 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if type(error).__name__ == "Abort":  # what older versions make of it
             status = _interrupted()
+        elif (
+            type(error).__name__ == "NoArgsIsHelpError"
+        ):  # `lampbench data`: its message is the help, in lines
+            print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
+            status = 2
         elif hasattr(error, "format_message"):  # typer's own errors: an unknown option, a missing argument
             status = _complain(error.format_message(), 2)
         else:
@@ -91,6 +96,14 @@ def spread_set(words: list[str]) -> list[str]:
     return spread
 
 
+def _limit(text: str) -> int:
+    """The value of `--limit`; not left to typer, whose message does not name what was given."""
+    try:
+        return int(text)
+    except ValueError:
+        raise RequestError(f"--limit {text}: write an integer") from None
+
+
 @app.command()
 def run(
     method: Annotated[str, typer.Option("--method", "-m", help="methods, with commas, or all")],
@@ -105,7 +118,10 @@ def run(
         str | None, typer.Option(help="the dense retriever: hub name or folder [preset]")
     ] = None,
     seed: Annotated[str, typer.Option(help="seeds, with commas")] = "0",
-    limit: Annotated[int | None, typer.Option(help="only so many questions, drawn at random")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(parser=_limit, metavar="N", help="only so many questions, drawn at random"),
+    ] = None,
     set: Annotated[
         list[str] | None,
         typer.Option(

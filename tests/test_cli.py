@@ -32,6 +32,16 @@ def test_help_and_lists_load_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("words", [(), ("data",), ("list",)], ids=str)
+def test_a_group_without_a_command_prints_its_help(command: Command, words: tuple[str, ...]) -> None:
+    told = command(*words)
+    status, out, err = command(*words, "--help")
+    assert (status, err) == (0, "")
+    assert "\nCommands:\n" in out
+    # On standard output and with status 0 where typer still takes it for a request for help.
+    assert told in ((2, "", out), (0, out, ""))
+
+
 def test_lists_come_as_text_and_as_json(command: Command) -> None:
     status, out, _ = command("list", "methods")
     assert status == 0

@@ -61,6 +61,8 @@ BAD_WORDS: list[tuple[list[str], list[str]]] = [
     (["--split", "train"], ["unknown split 'train'", "dev, test"]),
     (["--dtype", "fp23"], ["unknown dtype 'fp23'", "did you mean 'fp32'"]),
     (["--limit", "0"], ["--limit must be at least 1, not 0"]),
+    (["--limit", "x"], ["--limit x: write an integer"]),
+    (["--limit", "2.5"], ["--limit 2.5: write an integer"]),
     (["--seed", "one"], ["--seed one: write an integer"]),
     (["--seed", "-1"], ["seeds are integers from 0"]),
     (["--variant", "a/b"], ["--variant 'a/b'"]),
