@@ -35,8 +35,6 @@ def page(board: Leaderboard) -> list[Block]:
             )
         ),
     ]
-    if not board.suites:
-        blocks.append(Paragraph(("There are no runs yet.",)))
     for suite in board.suites:
         blocks += suite_blocks(suite)
     if board.published:

@@ -11,6 +11,7 @@ suite's table says in `lampbench.suite`, and how it looks in `lampbench.board_pa
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,13 @@ from lampbench.record import Record, load_records
 from lampbench.suite import Suite, build_suite
 
 FORMATS = ("md", "csv", "latex", "html")
+
+_OWN = re.compile(
+    r"^(?:(?:# |<h1>|\\section\*\{)Leaderboard(?:</h1>|\})?\n+(?:<p>)?"
+    r"Made by (?:`|<code>|\\texttt\{)lampbench leaderboard|part,suite,task,method,)",
+    re.MULTILINE,
+)
+"""How a page or a CSV of any version begins, below a preamble or the marks of an unfinished merge."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ def build_leaderboard(
         published: in place of the numbers that come with lampbench.
 
     Raises:
-        RequestError: a record cannot be read, or no suite has the reference.
+        RequestError: there are no records, one cannot be read, or no suite has the reference.
     """
     numbers = load_published() if published is None else list(published)
     by_suite: dict[str, list[Record]] = {}
@@ -79,10 +87,35 @@ def render(board: Leaderboard, format: str = "md") -> str:
 
 
 def write_leaderboard(path: str | Path, board: Leaderboard, format: str | None = None) -> Path:
-    """Writes the leaderboard; the format is that of the file's name unless given."""
+    """Writes the leaderboard; the format is that of the file's name unless given.
+
+    Raises:
+        RequestError: the format is unclear, the folder is not there, or something else lies at that place.
+        RunError: the file cannot be written.
+    """
     path = Path(path)
-    write_atomic(path, render(board, format or format_of(path)))
+    text = render(board, format or format_of(path))
+    if not path.parent.is_dir():
+        raise RequestError(f"--output {path}: no such folder {path.parent}; make it first")
+    if path.exists() and not _own(path):
+        raise RequestError(
+            f"--output {path}: what is there was not made by lampbench leaderboard; name another file, or "
+            "remove it first"
+        )
+    write_atomic(path, text)
     return path
+
+
+def _own(path: Path) -> bool:
+    """Whether nothing but a leaderboard is lost when the file is replaced."""
+    if not path.is_file():  # a folder, or a device, which would be replaced too
+        return False
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            start = file.read(10_000)  # the preamble of a page has a fifth of it
+    except OSError as error:
+        raise RequestError(f"cannot read {path}: {error.strerror or error}") from error
+    return not start.strip() or _OWN.search(start) is not None
 
 
 def check_leaderboard(path: str | Path, board: Leaderboard, format: str | None = None) -> str:

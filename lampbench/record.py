@@ -299,8 +299,8 @@ def load_records(results: str | Path = "results", suite: str | None = None) -> l
         suite: only that suite.
 
     Raises:
-        RequestError: no such folder or suite, a record that cannot be read, or one that lies where another
-            belongs.
+        RequestError: no such folder or suite, no record in it, a record that cannot be read, or one that lies
+            where another belongs.
     """
     root = Path(results)
     if not root.is_dir():
@@ -308,6 +308,8 @@ def load_records(results: str | Path = "results", suite: str | None = None) -> l
     if suite is not None and not (root / suite).is_dir():
         raise RequestError(f"suite '{suite}': no such folder in {root}")
     records = [_placed(read_record(path), path) for path in _record_files(root, suite)]
+    if not records:
+        raise _no_runs(root, suite)
     return sorted(records, key=lambda r: (r.suite, task_order(r.task), r.method.label, r.seed))
 
 
@@ -321,6 +323,17 @@ def _record_files(root: Path, suite: str | None) -> Iterator[Path]:
     for folder in [root / suite] if suite is not None else sorted(root.iterdir()):
         if not folder.name.startswith("."):
             yield from sorted(folder.glob(f"*/*/seed*/{RECORD}"))
+
+
+def _no_runs(root: Path, suite: str | None) -> RequestError:
+    """Mostly the wrong folder: an empty table would look like an answer, and an empty leaderboard like a loss."""
+    if suite is None and any(root.glob(f"*/*/seed*/{RECORD}")):
+        return RequestError(f"no runs in {root}: it is the folder of one suite; say --results {root.parent}")
+    where = root if suite is None else root / suite
+    return RequestError(
+        f"no runs in {where}: say --results with the folder that holds SUITE/TASK/METHOD/seedN/{RECORD}, or "
+        "make runs with lampbench run"
+    )
 
 
 def _placed(record: Record, path: Path) -> Record:

@@ -182,6 +182,13 @@ def test_runs_that_are_not_there_are_named(command: Command, place: Path) -> Non
     for words in (("show", "x/y/z"), ("list", "runs"), ("compare", "a", "b"), ("leaderboard",)):
         status, _, err = command(*words, "--results", place / "absent")
         assert (status, err.count("\n")) == (2, 1)
+        board = place / "board.md"
+        board.write_text("kept")
+        output = ("--output", board) if words == ("leaderboard",) else ()
+        status, out, err = command(*words, "--results", place / "data", *output)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith(f"error: no runs in {place / 'data'}: say --results")
+        assert board.read_text() == "kept"
 
 
 def test_check_tells_what_is_wrong(command: Command, tmp_path: Path) -> None:

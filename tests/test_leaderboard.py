@@ -415,8 +415,36 @@ def test_the_format_is_that_of_the_file_name(results: Path, tmp_path: Path) -> N
         render(board_of(results), "pdf")
 
 
-def test_an_empty_results_folder_gives_a_page_that_says_so(tmp_path: Path) -> None:
-    assert "There are no runs yet." in render(board_of(tmp_path))
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_leaderboard_replaces_a_leaderboard_in_whatever_format(
+    results: Path, tmp_path: Path, format: str
+) -> None:
+    path = tmp_path / "board.md"
+    for old in ("", render(board_of(results), format), f"<<<<<<< ours\n{render(board_of(results), format)}"):
+        path.write_text(old, encoding="utf-8")
+        assert check_leaderboard(write_leaderboard(path, board_of(results)), board_of(results)) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["# Mine\n\nWrite the page with `lampbench leaderboard`.\n", "a,b\n1,2\n", "# Leaderboard\n\nOurs.\n"],
+)
+def test_a_file_of_somebody_else_is_not_replaced(results: Path, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(text)
+    for format in FORMATS:
+        with pytest.raises(RequestError, match=f"--output {path}: .* was not made by lampbench leaderboard"):
+            write_leaderboard(path, board_of(results), format)
+    assert path.read_text() == text
+    (tmp_path / "folder.md").mkdir()
+    with pytest.raises(RequestError, match="name another file"):
+        write_leaderboard(tmp_path / "folder.md", board_of(results))
+
+
+def test_the_folder_of_the_file_must_be_there(results: Path, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=f"no such folder {tmp_path / 'absent'}; make it first"):
+        write_leaderboard(tmp_path / "absent" / "board.md", board_of(results))
+    assert not (tmp_path / "absent").exists()
 
 
 def test_a_suite_in_which_nothing_can_be_ranked_still_has_its_page(tmp_path: Path) -> None:

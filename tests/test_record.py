@@ -169,6 +169,16 @@ def test_one_suite_can_be_read_alone_and_a_missing_one_is_an_error(tmp_path: Pat
         load_records(tmp_path / "nowhere")
 
 
+def test_a_folder_without_records_is_an_error_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "empty" / "one").mkdir(parents=True)
+    for suite, told in ((None, "no runs in .*empty: say --results"), ("one", "no runs in .*empty/one: say")):
+        with pytest.raises(RequestError, match=told):
+            load_records(tmp_path / "empty", suite)
+    write_record(make(suite="one"), tmp_path / "results")
+    with pytest.raises(RequestError, match=f"the folder of one suite; say --results {tmp_path / 'results'}$"):
+        load_records(tmp_path / "results" / "one")
+
+
 def test_renaming_the_folder_of_a_suite_renames_the_suite(tmp_path: Path) -> None:
     write_record(make(), tmp_path)
     (tmp_path / "small").rename(tmp_path / "kept")
