@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from statistics import mean
 
@@ -11,10 +12,13 @@ from lampbench.tasks import get_task, metric
 BOUNDS = {"best of pool": "upper", "worst of pool": "lower"}
 """Rows of methods that choose among answers, and where their records have them."""
 
+LEGEND = "*: best of its row, untested; lampbench compare A B tests a difference"
+
 
 def results_table(records: Sequence[Record], width: int = 80) -> str:
     """The results of some runs, the mean over seeds, the best of each row marked with *.
 
+    A last line says what the mark is, because a star is easily taken for a significant difference.
     A metric says little without its failures: where outputs could not be parsed, a row tells how many. Where a
     method chooses among answers, rows tell its main metric had it always chosen the best or the worst one.
     Methods that do not fit into the width go on below.
@@ -45,6 +49,8 @@ def results_table(records: Sequence[Record], width: int = 80) -> str:
             shown = "".join(f"  {cells[label]:>{max(len(label), 7)}}" for label in block)
             lines.append(f"{_row_name(*name):<{first}}{shown}")
         parts.append("\n".join(lines))
+    if any("*" in part for part in parts):
+        parts.append(textwrap.fill(LEGEND, width))
     return "\n\n".join(parts)
 
 
@@ -69,7 +75,7 @@ def _row(records: Sequence[Record], task: str, name: str, labels: Sequence[str])
         }
         return {label: f"{mean(found):.3f} " if found else "- " for label, found in bounds.items()}
     values = {
-        label: mean(run.metrics[name].value for run in runs)
+        label: round(mean(run.metrics[name].value for run in runs), 3)  # as printed: equal ones are all best
         for label, runs in here.items()
         if runs and all(name in run.metrics for run in runs)
     }

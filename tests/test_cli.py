@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from made_commands import Command, run_words
+from made_results import add_run
 
 from lampbench.cli import main, spread_set
-from lampbench.record import load_records
+from lampbench.record import MetricRecord, load_records
 from lampbench.summary import results_table
 
 # What must answer at once
@@ -207,6 +209,20 @@ def test_check_tells_what_is_wrong(command: Command, tmp_path: Path) -> None:
     status, out, _ = command("check", "adhoc", "--json")
     assert status == 0
     assert json.loads(out)[0]["passed"] is True
+
+
+def test_the_mark_of_the_best_is_explained_and_values_printed_alike_share_it(tmp_path: Path) -> None:
+    values = {"one": 0.50004, "two": 0.49996, "three": 0.4}
+    records = [
+        add_run(tmp_path, name, metrics={"accuracy": MetricRecord(value, None, None, 9)})
+        for name, value in values.items()
+    ]
+    for width in (40, 80, 120):
+        table, _, legend = results_table(records, width).rpartition("\n\n")
+        assert re.findall(r"0\.\d+\*?", table) == ["0.500*", "0.500*", "0.400"]
+        assert legend.split()[:5] == ["*:", "best", "of", "its", "row,"]
+        assert max(map(len, legend.splitlines())) <= width
+    assert "*" not in results_table(records[:1])
 
 
 def test_many_methods_go_on_below(command: Command, place: Path) -> None:
