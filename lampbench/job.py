@@ -287,23 +287,31 @@ def checked(
     Raises:
         RunError: one is missing, out of order, one too many, or no Prediction.
     """
-    produced = iter(predictions)
+    rule = "predict must yield lampbench.method.Prediction objects, one per example, in order"
+    try:
+        produced = iter(predictions)
+    except TypeError:  # no generator, and no list either
+        what = type(predictions).__name__
+        raise RunError(f"method '{method}' gave a {what} for all questions: {rule}") from None
     for example in examples:
         prediction = next(produced, None)
         if prediction is None:
-            raise RunError(f"method '{method}' gave no prediction for question '{example.id}'")
-        if not isinstance(prediction, Prediction) or not isinstance(prediction.output, str):
-            what = type(getattr(prediction, "output", prediction)).__name__
+            raise RunError(f"method '{method}' gave no prediction for question '{example.id}': {rule}")
+        if not isinstance(prediction, Prediction):
+            what = type(prediction).__name__
+            raise RunError(f"method '{method}' gave a {what} for question '{example.id}': {rule}")
+        if not isinstance(prediction.output, str):
+            what = type(prediction.output).__name__
             raise RunError(f"method '{method}' answered question '{example.id}' with a {what}, not a text")
         if prediction.id != example.id:
             raise RunError(
-                f"method '{method}' answered question '{prediction.id}' where '{example.id}' was asked: one "
-                "prediction per example, in order"
+                f"method '{method}' answered question '{prediction.id}' where '{example.id}' was asked: {rule}"
             )
         yield prediction
     extra = next(produced, None)
     if extra is not None:
-        raise RunError(f"method '{method}' answered once more than asked, for question '{extra.id}'")
+        about = f" for question '{extra.id}'" if isinstance(extra, Prediction) else ""
+        raise RunError(f"method '{method}' gave a {type(extra).__name__} too many{about}: {rule}")
 
 
 def _finished(

@@ -148,7 +148,21 @@ def load(info: MethodInfo) -> LoadedMethod:
     config = getattr(module, "Config", cls.default_config)
     if not is_dataclass(config) or not isinstance(config, type):
         raise RequestError(f"method '{info.name}' is broken: its Config is no dataclass ({info.path})")
+    missing = _left_open(cls)
+    if missing is not None:  # better told now than once the models are loaded
+        raise RequestError(f"method '{info.name}' is broken: its Method defines no {missing} ({info.path})")
     return LoadedMethod(info, cls, config)
+
+
+def _left_open(cls: type[Method]) -> str | None:
+    """What a method must define and has from its base class only."""
+    from lampbench.method import Method, RetrievalMethod
+
+    if cls.predict is Method.predict:
+        return "predict(self, bench, examples)"
+    if issubclass(cls, RetrievalMethod) and cls.predict is RetrievalMethod.predict:
+        return "rank(self, bench, example)" if cls.rank is RetrievalMethod.rank else None
+    return None
 
 
 def _described(error: BaseException) -> str:

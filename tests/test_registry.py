@@ -101,6 +101,7 @@ def test_a_retrieval_method_without_a_config_has_the_options_of_its_kind(tmp_pat
         "class Method(lampbench.method.RetrievalMethod):\n"
         "    name = 'bare'\n"
         "    summary = 'x'\n"
+        "    def rank(self, bench, example): return []\n"
     )
     write(tmp_path, "bare.py", text)
     info = find_method("bare", tmp_path)
@@ -130,6 +131,27 @@ def test_a_broken_file_is_listed_with_its_exception(tmp_path: Path, text: str, e
     assert by_file["right.py"].error is None
     with pytest.raises(RequestError, match="is broken: "):
         find_method(by_file["wrong.py"].name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("base", "missing"),
+    [
+        ("Method", r"predict\(self, bench, examples\)"),
+        ("RetrievalMethod", r"rank\(self, bench, example\)"),
+    ],
+)
+def test_a_method_without_what_makes_it_one_is_told_what_it_lacks(
+    tmp_path: Path, base: str, missing: str
+) -> None:
+    text = f"import lampbench.method\nclass Method(lampbench.method.{base}):\n    name = 'half'\n"
+    path = write(tmp_path, "half.py", text)
+    info = find_method("half", tmp_path)
+    with pytest.raises(
+        RequestError, match=f"method 'half' is broken: its Method defines no {missing}.*{path}"
+    ):
+        load(info)
+    write(tmp_path, "half.py", f"{text}    def predict(self, bench, examples): return []\n")
+    assert load(find_method("half", tmp_path)).cls.name == "half"
 
 
 def test_what_reading_cannot_see_is_told_when_the_method_is_loaded(tmp_path: Path) -> None:

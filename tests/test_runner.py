@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from made_methods import FUSION, LEARNER, PRESET, TRICKSTER
 
 from lampbench.data import open_task
 from lampbench.errors import RequestError, RunError
+from lampbench.job import checked
 from lampbench.metrics import score
+from lampbench.prediction import Prediction
 from lampbench.prediction_log import read_predictions
 from lampbench.record import Record, load_records
 from lampbench.request import RunRequest, make_plan
@@ -395,11 +398,11 @@ def test_a_process_killed_while_training_ends_with_the_same_weights(run_here: Ru
     [
         ("raise:2", "ValueError: as you like it"),
         ("skip:5", "method 'trickster' gave no prediction for question '"),
-        ("skip:1", "one prediction per example, in order"),
+        ("skip:1", "Prediction objects, one per example, in order"),
         ("swap:1", "method 'trickster' answered question 'elsewhere' where '"),
-        ("twice:2", "one prediction per example, in order"),
+        ("twice:2", "Prediction objects, one per example, in order"),
         ("number:0", "with a int, not a text"),
-        ("more", "answered once more than asked, for question 'extra'"),
+        ("more", "gave a Prediction too many for question 'extra'"),
         ("melt", "method 'trickster' changed the frozen LLM"),
     ],
 )
@@ -413,6 +416,23 @@ def test_a_method_that_breaks_a_rule_fails_and_its_record_says_how(
     assert record.status == "failed"
     assert message in (record.error or "")
     assert "\n" not in (record.error or "")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["a"], "gave a str for question 'q0': predict must yield lampbench.method.Prediction objects"),
+        ([], "gave no prediction for question 'q0': predict must yield"),
+        (None, "gave a NoneType for all questions: predict must yield"),
+        ([Prediction("q0", "a"), "b"], "gave a str too many: predict must yield"),
+    ],
+)
+def test_the_first_mistakes_of_a_predict_are_told_with_what_it_must_yield(
+    tiny_data: Path, given: Any, message: str
+) -> None:
+    example = replace(open_task(tiny_data, "LaMP-3", setting="user").split("dev")[0], id="q0")
+    with pytest.raises(RunError, match=f"method 'mine' {message}"):
+        list(checked(given, [example], "mine"))
 
 
 def test_one_failure_costs_no_other_run(
