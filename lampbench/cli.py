@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +17,10 @@ from lampbench.cli_data import app as data_app
 from lampbench.cli_list import app as list_app
 from lampbench.cli_output import print_json, print_table, width
 from lampbench.cli_tables import compare, leaderboard
-from lampbench.errors import LampbenchError, RequestError
+from lampbench.errors import LampbenchError, RequestError, RunsError
+
+if TYPE_CHECKING:
+    from lampbench.record import Record
 
 app = typer.Typer(
     name="lampbench",
@@ -153,35 +156,45 @@ def run(
     """Train and evaluate methods on tasks. The same command resumes, or finds everything done."""
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"  # before the hub's library is imported
-    from lampbench.jsonfile import plain
     from lampbench.runner import run as run_methods
+
+    try:
+        records = run_methods(
+            method,
+            task,
+            progress="none" if quiet else "auto",
+            preset=preset,
+            data=data,
+            setting=setting,
+            split=split,
+            llm=llm,
+            encoder=encoder,
+            retriever=retriever,
+            seed=seed,
+            limit=limit,
+            set=tuple(set or ()),
+            variant=variant,
+            suite=suite,
+            results=results,
+            device=device,
+            dtype=dtype,
+            chat_template=chat_template,
+            extract=extract,
+            fresh=fresh,
+            offline=offline,
+            methods_dir=tuple(methods_dir) if methods_dir else None,
+        )
+    except RunsError as failure:
+        if failure.records:
+            _print_results(failure.records, results, json)
+        raise
+    _print_results(records, results, json)
+
+
+def _print_results(records: Sequence[Record], results: Path, json: bool) -> None:
+    from lampbench.jsonfile import plain
     from lampbench.summary import results_table
 
-    records = run_methods(
-        method,
-        task,
-        progress="none" if quiet else "auto",
-        preset=preset,
-        data=data,
-        setting=setting,
-        split=split,
-        llm=llm,
-        encoder=encoder,
-        retriever=retriever,
-        seed=seed,
-        limit=limit,
-        set=tuple(set or ()),
-        variant=variant,
-        suite=suite,
-        results=results,
-        device=device,
-        dtype=dtype,
-        chat_template=chat_template,
-        extract=extract,
-        fresh=fresh,
-        offline=offline,
-        methods_dir=tuple(methods_dir) if methods_dir else None,
-    )
     if json:
         print_json([plain(record) for record in records])
         return

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lampbench.record import Record
 
 
 class LampbenchError(Exception):
@@ -20,6 +24,14 @@ class RequestError(LampbenchError):
 
 class RunError(LampbenchError):
     """The request was right and the run failed. Exit status 1."""
+
+
+class RunsError(RunError):
+    """Some of several runs failed. `records` are those of the others, which are complete."""
+
+    def __init__(self, message: str, records: Sequence[Record]) -> None:
+        super().__init__(message)
+        self.records = list(records)
 
 
 def unknown(kind: str, value: object, allowed: Iterable[str]) -> RequestError:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampbench import metrics
-from lampbench.errors import LampbenchError, RunError
+from lampbench.errors import LampbenchError, RunsError
 from lampbench.fitting import Session
 from lampbench.job import Questions, check_place, find_finished, run_job
 from lampbench.models import ROLES, Models, model_name
@@ -49,7 +49,8 @@ def run(
 
     Raises:
         RequestError: the request is wrong; nothing was written.
-        RunError: at least one run failed; its record says why, and the others were run.
+        RunError: the one run failed; its record says why.
+        RunsError: at least one of several failed, the others were run; it holds their records.
     """
     known = {f.name for f in fields(RunRequest)}
     for name in options:
@@ -91,7 +92,7 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
             try:
                 records[number] = run_job(session, job, questions[job.task.name], command)
             except Exception as error:  # one failure must not cost the night's other runs
-                if len(todo) == 1:
+                if len(plan.jobs) == 1:
                     raise
                 if not isinstance(error, LampbenchError):
                     traceback.print_exc(file=sys.stderr)
@@ -99,9 +100,11 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
                 progress.say(f"failed: {failures[-1]}")
             finally:
                 session.forget()
+    complete = [records[number] for number in sorted(records)]
     if failures:
-        raise RunError(f"{len(failures)} of {len(todo)} runs failed; the first: {failures[0]}")
-    return [records[number] for number in range(len(plan.jobs))]
+        told = f"{len(failures)} of {len(plan.jobs)} runs failed; the first: {failures[0]}"
+        raise RunsError(told, complete)
+    return complete
 
 
 def open_questions(plan: Plan, task: Task, progress: Progress) -> Questions:

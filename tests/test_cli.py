@@ -14,7 +14,10 @@ from made_commands import Command, run_words
 from made_results import add_run
 
 from lampbench.cli import main, spread_set
-from lampbench.record import MetricRecord, load_records
+from lampbench.errors import RunError
+from lampbench.job import run_job
+from lampbench.record import MetricRecord, Record, load_records
+from lampbench.request import Job
 from lampbench.summary import results_table
 
 # What must answer at once
@@ -139,6 +142,29 @@ def test_a_failed_run_is_one_line_and_status_1(
     status, _, err = command(*run_words(place))
     assert status == 1
     assert err == "error: method 'adhoc' changed the frozen LLM: work on a copy of it\n"
+
+
+def test_the_runs_that_went_well_are_shown_before_the_failure_of_another(
+    command: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_on_adhoc(session: object, job: Job, *rest: object) -> Record:
+        if job.method.name == "adhoc":
+            raise RunError("not today")
+        return run_job(session, job, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("lampbench.runner.run_job", fail_on_adhoc)
+    told = "error: 1 of 2 runs failed; the first: adhoc on LaMP-3, seed 0: not today\n"
+    status, out, err = command(*run_words(place, "--method", "adhoc,recency"))
+    assert (status, err) == (1, told)
+    assert out.splitlines()[0].split() == ["recency"]
+    assert "LaMP-3 MAE" in out
+    assert "records:" in out
+    status, out, err = command(*run_words(place, "--method", "adhoc,recency", "--json"))
+    assert (status, err) == (1, told)  # the other one was found complete
+    assert [(r["method"]["name"], r["status"]) for r in json.loads(out)] == [("recency", "complete")]
+    status, out, err = command(*run_words(place, "--method", "adhoc", "--seed", "0,1", "--json"))
+    assert (status, out) == (1, "")
+    assert err.startswith("error: 2 of 2 runs failed")
 
 
 def test_a_bug_keeps_its_traceback(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

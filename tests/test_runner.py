@@ -17,7 +17,7 @@ import torch
 from made_methods import FUSION, LEARNER, PRESET, TRICKSTER
 
 from lampbench.data import open_task
-from lampbench.errors import RequestError, RunError
+from lampbench.errors import RequestError, RunError, RunsError
 from lampbench.job import checked
 from lampbench.metrics import score
 from lampbench.prediction import Prediction
@@ -440,8 +440,10 @@ def test_one_failure_costs_no_other_run(
 ) -> None:
     (alone,) = run_here("recency", suite="alone")
     monkeypatch.setenv("TRICK", "melt")
-    with pytest.raises(RunError, match="1 of 3 runs failed; the first: trickster on LaMP-3, seed 0"):
+    message = "1 of 3 runs failed; the first: trickster on LaMP-3, seed 0"
+    with pytest.raises(RunsError, match=message) as failure:
         run_here("adhoc,trickster,recency")
+    assert [record.method.name for record in failure.value.records] == ["adhoc", "recency"]
     by_method = {record.method.name: record for record in load_records(folder / "results", "tiny")}
     assert {name: r.status for name, r in by_method.items()} == {
         "adhoc": "complete",
