@@ -7,7 +7,7 @@ of a method differ from the method's own defaults. Every command-line option ove
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -67,6 +67,26 @@ class Preset:
         """Options in place of the method's defaults: general ones, then its own, then those for the task."""
         general = {name: value for name, value in self.options.items() if name in known}
         return general | dict(self.methods.get(method, {})) | dict(self.task_options.get((method, task), {}))
+
+    def check_names(self, methods: Collection[str], options: Collection[str]) -> None:
+        """See that nothing in it is for a method or an option that does not exist: it would act on nothing.
+
+        The options of one method are checked when that method is configured.
+
+        Args:
+            methods: the names of all methods.
+            options: the names of the options of all methods.
+
+        Raises:
+            RequestError: a name is none of these.
+        """
+        for name in self.methods:
+            if name not in methods:
+                error = unknown(f"method in preset {self.name}", name, methods)
+                raise RequestError(f"{error}; one of your own is found with --methods-dir")
+        for name in self.options:
+            if name not in options:
+                raise unknown(f"option in [options] of preset {self.name}", name, options)
 
 
 def preset_names() -> list[str]:

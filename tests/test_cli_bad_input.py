@@ -99,6 +99,37 @@ def test_a_wrong_request_is_one_line_and_writes_nothing(
     expect_refusal(command, place, list(words), told)
 
 
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ("[options]\nkk = 2", ["unknown option in [options] of preset tiny 'kk'", "did you mean 'k'"]),
+        ("[options.LaMP-3]\nk = 2", ["unknown option in [options] of preset tiny 'LaMP-3'"]),
+        ("[method.pplugg]\nlr = 1", ["unknown method in preset tiny 'pplugg'", "did you mean 'pplug'"]),
+        ("[method.mine.LaMP-3]\nk = 1", ["unknown method in preset tiny 'mine'", "--methods-dir"]),
+    ],
+)
+def test_a_preset_for_what_no_method_has_is_refused(
+    command: Command, place: Path, entry: str, told: list[str]
+) -> None:
+    with open(place / "tiny.toml", "a", encoding="utf-8") as file:
+        file.write(f"\n{entry}\n")
+    expect_refusal(command, place, [], told)
+
+
+def test_a_preset_may_name_a_method_of_ones_own_and_its_options(command: Command, place: Path) -> None:
+    text = (
+        "from dataclasses import dataclass\nimport lampbench.method\n"
+        "@dataclass(frozen=True)\nclass Config:\n    own_option: int = 1\n"
+        "class Method(lampbench.method.Method):\n    name = 'mine'\n"
+    )
+    (place / "methods").mkdir()
+    (place / "methods" / "mine.py").write_text(text)
+    with open(place / "tiny.toml", "a", encoding="utf-8") as file:
+        file.write("\n[options]\nown_option = 2\n[method.mine]\nown_option = 3\n")
+    expect_refusal(command, place, [], ["unknown method in preset tiny 'mine'"])
+    assert command(*run_words(place, "--methods-dir", place / "methods"))[0] == 0
+
+
 QUESTIONS, OUTPUTS = "dev_questions.json", "dev_outputs.json"
 
 BAD_DATA: dict[str, tuple[Change, list[str]]] = {
