@@ -207,7 +207,9 @@ def _print_results(records: Sequence[Record], results: Path, json: bool) -> None
 
 @app.command()
 def show(
-    run: Annotated[str, typer.Argument(help="SUITE/TASK/METHOD/seedN, the end of it, or its folder")],
+    run: Annotated[
+        str, typer.Argument(help="SUITE/TASK/METHOD/seedN, a part that no other has, or its folder")
+    ],
     results: Results = Path("results"),
     json: Json = False,
 ) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lampbench.cli_output import print_json, print_table
-from lampbench.errors import RequestError, unknown
+from lampbench.errors import RequestError
 
 if TYPE_CHECKING:
     from lampbench.record import Record
@@ -160,7 +161,7 @@ def _run_json(record: Record) -> dict[str, Any]:
 
 
 def find_run(name: str, results: Path) -> Record:
-    """The run of that name, of which the beginning may be left out, or in that folder.
+    """The run of that name, of which a part is enough if no other run has it, or in that folder.
 
     Raises:
         RequestError: no such run, or several.
@@ -172,11 +173,27 @@ def find_run(name: str, results: Path) -> Record:
         return read_record(path)
     records = {record.name: record for record in load_records(results)}
     found = [full for full in records if full == name or full.endswith(f"/{name}")]
-    if len(found) > 1:
-        raise RequestError(f"run '{name}' is one of several: {', '.join(found)}")
-    if not found:
-        raise unknown("run", name, records)
-    return records[found[0]]
+    if not found:  # a part from the middle, such as the method alone
+        found = [full for full in records if f"/{name}/" in f"/{full}/"]
+    if len(found) == 1:
+        return records[found[0]]
+    listed = f"lampbench list runs --results {results} shows all {len(records)}"
+    if found:
+        raise RequestError(f"run '{name}' is one of {len(found)}: name {_some(found)}; {listed}")
+    parts = name.count("/") + 1
+    pieces = {
+        "/".join(words[at : at + parts])
+        for words in (full.split("/") for full in records)
+        for at in range(len(words) - parts + 1)
+    }
+    near = difflib.get_close_matches(name, sorted(pieces), n=1)
+    hint = f" did you mean '{near[0]}'?" if near else ""
+    raise RequestError(f"unknown run '{name}':{hint} {listed}")
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    """The first names: of hundreds, an example tells more than the list."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
 def record_rows(record: Record) -> list[tuple[str, str]]:

@@ -206,6 +206,25 @@ def test_data_commands(command: Command, tmp_path: Path) -> None:
     assert (status, err.count("\n")) == (2, 1)
 
 
+def test_a_run_that_is_not_clear_is_told_without_the_list_of_all(command: Command, tmp_path: Path) -> None:
+    for number in range(4):
+        for task in ("LaMP-2", "LaMP-3"):
+            add_run(tmp_path, f"method{number}", task, n=6)
+    all_of_them = f"lampbench list runs --results {tmp_path} shows all 8\n"
+    told = {
+        "seed0": "run 'seed0' is one of 8: name small/LaMP-2/method0/seed0, small/LaMP-2/method1/seed0, "
+        "small/LaMP-2/method2/seed0, …; ",
+        "method1": "run 'method1' is one of 2: name small/LaMP-2/method1/seed0, small/LaMP-3/method1/seed0; ",
+        "metod1": "unknown run 'metod1': did you mean 'method1'? ",
+        "LaMP-3/mthod2/seed0": "unknown run 'LaMP-3/mthod2/seed0': did you mean 'LaMP-3/method2/seed0'? ",
+        "quite different": "unknown run 'quite different': ",
+    }
+    for name, message in told.items():
+        assert command("show", name, "--results", tmp_path) == (2, "", f"error: {message}{all_of_them}")
+    for name in ("LaMP-3/method2/seed0", "LaMP-3/method2"):
+        assert command("show", name, "--results", tmp_path)[0] == 0
+
+
 def test_runs_that_are_not_there_are_named(command: Command, place: Path) -> None:
     for words in (("show", "x/y/z"), ("list", "runs"), ("compare", "a", "b"), ("leaderboard",)):
         status, _, err = command(*words, "--results", place / "absent")
