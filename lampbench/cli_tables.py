@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lampbench.cli_output import print_json
+from lampbench.cli_output import print_json, width
 
 Results = Annotated[Path, typer.Option("--results", help="the folder of records and predictions")]
 
@@ -23,7 +23,6 @@ def compare(
 ) -> None:
     """Is the difference between two methods real? Paired tests on the same questions."""
     from lampbench import compare as comparing
-    from lampbench import tables
     from lampbench.cli_data import chosen_tasks
     from lampbench.jsonfile import plain
 
@@ -32,7 +31,7 @@ def compare(
     if json:
         print_json(plain(comparison))
     else:
-        print(tables.render(comparing.comparison_blocks(comparison)).rstrip())
+        print(comparing.comparison_table(comparison, width()))
 
 
 def leaderboard(

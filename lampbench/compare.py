@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,6 @@ from lampbench.record import Record, load_records
 from lampbench.seed_runs import SeedRuns, paired
 from lampbench.standing import stand
 from lampbench.suite import DIGITS, LEVEL
-from lampbench.tables import Block, Inline, Paragraph, Table, Text
 from lampbench.tasks import get_task
 
 
@@ -116,47 +116,44 @@ def compare(
     return Comparison(found, a, b, tuple(rows), tuple(reasons.items()))
 
 
-def comparison_blocks(comparison: Comparison) -> list[Block]:
-    """The comparison as a table, for `lampbench.tables.render`."""
-    a, b = comparison.a, comparison.b
-    rows: list[tuple[Inline | None, ...]] = []
-    groups = set()
-    task = None
-    for row in comparison.rows:
-        if row.task != task:
-            groups.add(len(rows))
-        rows.append(
-            (
-                row.task if row.task != task else "",
-                metric_label(row.metric),
-                Text(f"{row.a:.{DIGITS}f}", bold=row.better == "a"),
-                Text(f"{row.b:.{DIGITS}f}", bold=row.better == "b"),
-                _signed(row.difference),
-                f"{_signed(row.low)} to {_signed(row.high)}",
-                p_text(row.p),
-                p_text(row.p_holm),
-                f"{row.n:,}",
-            )
+def comparison_table(comparison: Comparison, width: int = 80) -> str:
+    """The comparison as text: the table itself in 80 columns, the lines below it wrapped at `width`.
+
+    The methods are called A and B, because names with variants are as long as the table is wide.
+    """
+    rows = [("", "A", "B", "A − B", "95 % interval", "p", "p (Holm)", "n")]
+    rows += [
+        (
+            f"{row.task} {metric_label(row.metric)}",
+            f"{row.a:.{DIGITS}f}",
+            f"{row.b:.{DIGITS}f}",
+            _signed(row.difference),
+            f"{_signed(row.low)}, {_signed(row.high)}",
+            p_text(row.p),
+            f"{p_text(row.p_holm)} {row.better.upper() if row.better else ' '}",
+            str(row.n),
         )
-        task = row.task
-    header = ("Task", "Metric", a, b, "Difference", "95 %", "p", "p (Holm)", "Questions")
+        for row in comparison.rows
+    ]
+    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            [row[0].ljust(sizes[0]), *(cell.rjust(n) for cell, n in zip(row[1:], sizes[1:], strict=True))]
+        )
+        for row in rows
+    ]
     users = [row.users for row in comparison.rows if row.users is not None]
-    unit = f"{max(users):,} users, because a user asks several questions" if users else "questions"
-    legend: list[Inline] = [
-        Text(a, code=True),
-        "minus",
-        Text(b, code=True),
-        f"in suite {comparison.suite}. Bold: better, at p (Holm) < {LEVEL}.",
-        f"Two-sided paired randomization test over {unit}; 95 % bootstrap interval of the difference.",
+    unit = f"{max(users):,} users, because a user asks several questions" if users else "n questions"
+    legend = [
+        f"A: {comparison.a}. B: {comparison.b}. Suite: {comparison.suite}.",
+        f"A letter after p (Holm) is the better one, told where that p is below {LEVEL}. Two-sided paired "
+        f"randomization test over {unit}; 95 % bootstrap interval of the difference.",
     ]
     if any(max(row.seeds) > 1 for row in comparison.rows):
-        legend.append("Scores are averaged over seeds.")
-    blocks: list[Block] = [
-        Table(header, tuple(rows), left=2, groups=frozenset(groups)),
-        Paragraph(tuple(legend)),
-    ]
-    blocks += [Paragraph((f"Left out: {task}: {reason}.",)) for task, reason in comparison.left_out]
-    return blocks
+        legend[-1] += " Scores are averaged over seeds."
+    legend += [f"Left out: {task}: {reason}." for task, reason in comparison.left_out]
+    filled = (textwrap.fill(text, width, break_on_hyphens=False) for text in legend)
+    return "\n".join([*lines, "", *filled])
 
 
 def p_text(p: float) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from made_results import LLM, add_run
 
-from lampbench.compare import compare, comparison_blocks, p_text
+from lampbench.compare import compare, comparison_table, p_text
 from lampbench.errors import RequestError
 from lampbench.stats import holm
-from lampbench.tables import render
+from lampbench.tasks import TASKS
 
 
 def test_rows_are_the_metrics_of_the_common_tasks_with_a_minus_b(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_task_that_cannot_be_compared_is_left_out_with_the_reason(tmp_path: Pa
     found = compare(tmp_path, "a", "b")
     assert {row.task for row in found.rows} == {"LaMP-2"}
     assert found.left_out == (("LaMP-3", "b, seed 0: no memory"),)
-    assert "no memory" in render(comparison_blocks(found))
+    assert "no memory" in comparison_table(found)
 
 
 def test_a_wrong_request_is_told_in_one_line(tmp_path: Path) -> None:
@@ -134,13 +134,29 @@ def test_a_task_asked_for_must_have_been_run(tmp_path: Path) -> None:
         compare(tmp_path, "a", "b", tasks=["LaMP-2", "LaMP-3"])
 
 
-@pytest.mark.parametrize("format", ["md", "html", "latex"])
-def test_a_comparison_can_be_printed(tmp_path: Path, format: str) -> None:
-    add_run(tmp_path, "a", quality=0.95)
-    add_run(tmp_path, "b", quality=0.05)
-    text = render(comparison_blocks(compare(tmp_path, "a", "b")), format)
-    assert "Accuracy" in text
-    assert "0.001" in text
+def test_a_comparison_is_printed_in_80_columns(tmp_path: Path) -> None:
+    long = "random-profile+learning_rate=0.0001+warmup=0.05"
+    for task in TASKS:
+        add_run(tmp_path, "a", task, 0.95)
+        add_run(tmp_path, "b", task, 0.05, variant=long)
+    found = compare(tmp_path, "a", f"b+{long}")
+    found = replace(found, rows=tuple(replace(row, n=15_000) for row in found.rows))
+    lines = comparison_table(found).splitlines()
+    assert max(map(len, lines)) <= 80
+    row = found.rows[0]
+    assert lines[1].split() == [
+        *("LaMP-1", "Accuracy", "↑", f"{row.a:.3f}", f"{row.b:.3f}", f"+{row.difference:.3f}"),
+        *(f"+{row.low:.3f},", f"+{row.high:.3f}", "<0.001", p_text(row.p_holm), "A", "15000"),
+    ]
+    assert f"B: b+{long}." in " ".join(lines)
+    assert "A" not in comparison_table(compare(tmp_path, f"b+{long}", "a")).splitlines()[1].split()
+
+
+def test_no_letter_stands_where_the_better_one_cannot_be_told(tmp_path: Path) -> None:
+    add_run(tmp_path, "a")
+    add_run(tmp_path, "b")
+    row = comparison_table(compare(tmp_path, "a", "b")).splitlines()[1]
+    assert row.split()[-3:] == ["1.000", "1.000", "60"]
 
 
 def test_a_small_p_value_is_not_printed_as_zero() -> None:
