@@ -31,6 +31,7 @@ CSV_HEADER = (
     "llm",
     "encoder",
     "reason",
+    "seed",
 )
 
 
@@ -57,9 +58,10 @@ def as_csv(board: Leaderboard) -> str:
                     writer.writerow({"part": "count", **place, **quantity})
         for part in ("limited", "odd", "unscored", "failed"):
             for aside in getattr(suite, part):
-                place = {"part": part, "suite": suite.name, "method": aside.run, "reason": aside.reason}
-                quantities = aside.metrics or (("", ""),)
-                writer.writerows({**place, "quantity": key, "value": value} for key, value in quantities)
+                place = {"part": part, "suite": suite.name, "task": aside.task, "method": aside.method}
+                about = {"reason": aside.reason, "seed": aside.seed}
+                for key, value in aside.metrics or (("", ""),):
+                    writer.writerow({**place, "quantity": key, "value": _rounded(value), **about})
     for table in board.published:
         for task, key, values in table.rows:
             for (method, llm, encoder), value in zip(table.columns, values, strict=True):

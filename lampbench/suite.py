@@ -102,9 +102,16 @@ class FailureRow:
 class AsideRow:
     """A run that is not ranked, why, and what it scored."""
 
-    run: str
+    task: str
+    method: str
+    seed: int
     reason: str
     metrics: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def run(self) -> str:
+        """The run as the page names it."""
+        return f"{self.task} {self.method}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -348,7 +355,7 @@ def _failures(by_task: dict[str, dict[str, SeedRuns]], columns: tuple[str, ...])
 
 
 def _asides(standing: Standing, kind: str) -> tuple[AsideRow, ...]:
-    rows: list[tuple[tuple[int, str], AsideRow]] = []
+    rows: list[AsideRow] = []
     for entry in getattr(standing, kind):
         record = entry if isinstance(entry, Record) else entry.record
         reason = {
@@ -356,7 +363,5 @@ def _asides(standing: Standing, kind: str) -> tuple[AsideRow, ...]:
             "unscored": f"{record.data.n} questions without golds",
         }.get(kind) or entry.reason
         metrics = tuple((key, metric.value) for key, metric in record.metrics.items())
-        run = f"{record.task} {record.method.label}, seed {record.seed}"
-        rows.append((task_order(record.task), AsideRow(run, reason, metrics)))
-    rows.sort(key=lambda row: (row[0], row[1].run, row[1].reason))
-    return tuple(row for _, row in rows)
+        rows.append(AsideRow(record.task, record.method.label, record.seed, reason, metrics))
+    return tuple(sorted(rows, key=lambda row: (task_order(row.task), row.run, row.reason)))

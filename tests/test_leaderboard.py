@@ -320,6 +320,23 @@ def test_limited_failed_unfinished_and_unscored_runs_are_listed_and_unranked(res
         assert heading in text
 
 
+def test_a_run_that_is_not_ranked_has_its_task_method_and_seed_apart_in_the_csv(results: Path) -> None:
+    add_run(results, "good", seed=3, variant="v", data_changes={"limit": 60})
+    add_run(results, "failed", "LaMP-3", status="failed", error="out of memory", metrics={})
+    lines = list(csv.DictReader(io.StringIO(render(board_of(results), "csv"))))
+    named = ("task", "method", "seed", "quantity", "reason")
+    found = {
+        part: [[line[n] for n in named] for line in lines if line["part"] == part]
+        for part in ("limited", "failed")
+    }
+    assert found == {
+        "limited": [
+            ["LaMP-2", "good+v", "3", metric, "60 questions drawn at random"] for metric in ("accuracy", "f1")
+        ],
+        "failed": [["LaMP-3", "failed", "0", "", "out of memory"]],
+    }
+
+
 def test_runs_and_trainings_by_changed_code_are_counted(results: Path) -> None:
     assert "uncommitted" not in render(board_of(results))
     add_run(results, "edited", environment=Environment(git_commit="c0ffee", git_dirty=True))
