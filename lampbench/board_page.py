@@ -256,7 +256,11 @@ def _cost_legend() -> Paragraph:
             "were made for another method or seed before and only looked up.",
             "Fit: seconds over all tasks. It and questions/s count such answers with the time they once took.",
             "Bytes/user: what is kept for one user between two questions.",
-            "Seconds and memory depend on the machine, which the records name.",
+            "Seconds, rates and memory are those of the machine that each record names, as busy as it then was, "
+            "and on as many threads as",
+            Text("environment.threads", code=True),
+            "of the record says, if it is there; so small differences between methods are not to be read as "
+            "differences of the methods.",
         )
     )
 
