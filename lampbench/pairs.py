@@ -3,23 +3,37 @@
 The pairs are those of LaMP's program for one adapter per user (github.com/LaMP-Benchmark/LaMP, PEFT/;
 arXiv:2409.09510). Where an item holds an output, the pair is the task itself; a LaMP-1 item teaches to write
 the abstract for a title, and a LaMP-7 item to continue a tweet.
+
+Pairs of one part of an item are lampbench's own, after the forms of the released ones. They tell whether an
+adapter gains from what its user was given or from what its user answered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
-from lampbench.errors import RequestError
-from lampbench.prompts import Item, input_from_item, output_from_item
+from lampbench.errors import RequestError, unknown
+from lampbench.prompts import Fields, Item, input_from_item, output_from_item
 from lampbench.tasks import Task, get_task
 
 Rng = Callable[..., np.random.Generator]
 
 FEWEST, MOST = 0.10, 0.25
-"""The share of a tweet's words that is shown: uniform between these bounds, rounded down to whole words."""
+"""The share of a text's words that is shown: uniform between these bounds, rounded down to whole words."""
+
+# What a text that is to be continued is called. LaMP-7's word is the released program's, and all that it asks.
+_NAME: Mapping[str, str] = {
+    "LaMP-1": "title of a paper",
+    "LaMP-2": "description of a movie",
+    "LaMP-3": "review",
+    "LaMP-4": "article",
+    "LaMP-5": "abstract of a paper",
+    "LaMP-7": "tweet",
+}
 
 
 @dataclass(frozen=True)
@@ -30,32 +44,49 @@ class Pair:
     target: str
 
 
-def pairs_from_items(task: Task | str, items: Iterable[Item], rng: Rng) -> list[Pair]:
+def pairs_from_items(
+    task: Task | str, items: Iterable[Item], rng: Rng, fields: Fields = "released"
+) -> list[Pair]:
     """The pairs that these items make, in their order; items that leave nothing to write make none.
 
     Args:
         task: the task or its name.
         items: a user's history.
-        rng: gives a generator for a name, as `Bench.rng`. Where a tweet is cut depends on its text alone (the
+        rng: gives a generator for a name, as `Bench.rng`. Where a text is cut depends on the text alone (the
             released program draws anew in every run).
+        fields: what of an item is in its pair; the parts are those of `lampbench.prompts.history_text`.
+            `released` and `both`: the released pair, which holds both parts. `output`: the output is asked
+            for as in the task, with nothing in the place of the input; an adapter can learn which answers its
+            user gives and how they are worded, but not to what. `input`: the input is to be continued, as
+            LaMP-7's tweets are in the released pairs; an adapter can learn what its user is given, and no
+            answer. A LaMP-7 item is one text, so its pair is always the same. A LaMP-1 item has no output and
+            its title is both parts: it is continued with `input` and with `output`, and only the released
+            pair holds the abstract.
 
     Raises:
-        RequestError: an item lacks a field.
+        RequestError: an item lacks a field that its pair is made of, or there is no such `fields`.
     """
     task = get_task(task)
-    pairs = [_pair(task, item, rng) for item in items]
+    if fields not in get_args(Fields):
+        raise unknown("fields", fields, get_args(Fields))
+    pairs = [_pair(task, item, rng, fields) for item in items]
     return [pair for pair in pairs if pair.target.strip()]
 
 
-def _pair(task: Task, item: Item, rng: Rng) -> Pair:
-    if task.name == "LaMP-1":
+def _pair(task: Task, item: Item, rng: Rng, fields: Fields) -> Pair:
+    whole = fields in ("released", "both")
+    if task.name == "LaMP-1" and whole:
         return Pair(f"Write an abstract for this title: {_text(item, 'title')}", _text(item, "abstract"))
-    if task.name == "LaMP-7":
-        text = _text(item, "text")
-        words = text.split()
-        shown = int(len(words) * rng("tweet", text).uniform(FEWEST, MOST))
-        return Pair(f"Complete the following tweet: {' '.join(words[:shown])}", " ".join(words[shown:]))
-    return Pair(input_from_item(task, item), output_from_item(task, item) or "")
+    if fields == "input" or task.output_field is None:
+        return _continuation(_NAME[task.name], _text(item, task.text_field), rng)
+    shown = item if whole else {**item, task.text_field: ""}
+    return Pair(input_from_item(task, shown), output_from_item(task, item) or "")
+
+
+def _continuation(name: str, text: str, rng: Rng) -> Pair:
+    words = text.split()
+    shown = int(len(words) * rng(name, text).uniform(FEWEST, MOST))
+    return Pair(f"Complete the following {name}: {' '.join(words[:shown])}", " ".join(words[shown:]))
 
 
 def _text(item: Item, field: str) -> str:
