@@ -6,6 +6,11 @@ frozen LLM with the user's adapter in it. The defaults are those of the released
 one that the method `lora` learns from the train split, as in OPPU (arXiv:2402.04401; its numbers are in the
 variant `oppu`, its prompts are not: the pairs stay those of LaMP-PEFT).
 
+`history_fields` says what of an item is in its pair. With `output` an adapter learns the user's answers
+without what they answer: which tags, scores or titles, and how often. With `input` it learns to continue the
+texts that the user was given, and no answer. LaMP-7 items have one part, so nothing changes there; LaMP-1
+items hold no output, and with either value only their titles are left.
+
 An adapter is a function of the history: every user starts from the same weights, with the same seed. So it
 does not matter who is trained before, and questions with the same history share one training. Questions of
 one user with different histories do not: what one of them has in its history may be the answer to another.
@@ -25,6 +30,7 @@ import lampbench.method
 from lampbench.adapter_shape import AdapterShape
 from lampbench.method import Bench, Prediction, ProfileConfig
 from lampbench.pairs import Pair, pairs_from_items
+from lampbench.prompts import Fields
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,6 +45,7 @@ TASK, USER = "task", "user"
 class Config(AdapterShape, ProfileConfig):
     """Options."""
 
+    history_fields: Fields = "released"  # what of an item its training pair holds (released: both parts)
     alpha: float = 32.0  # what an adapter adds is multiplied by alpha / rank
     dropout: float = 0.1  # of an adapter's input, in training
     task_lora: bool = False  # train the users' adapters on top of the one that the method lora learns
@@ -84,7 +91,10 @@ class Method(lampbench.method.Method):
         },
     }
     check_options: ClassVar[Mapping[str, Any]] = {"max_steps": 2, "batch_size": 4, "users_at_once": 2}
-    predict_options: ClassVar[frozenset[str]] = frozenset({"profile", "users_at_once", "keep_adapters"})
+    # With profile and history_fields, because a user's file is named by the pairs that these make.
+    predict_options: ClassVar[frozenset[str]] = frozenset(
+        {"profile", "history_fields", "users_at_once", "keep_adapters"}
+    )
     config: Config
 
     def uses(self) -> Mapping[str, Mapping[str, Any]]:
@@ -156,7 +166,7 @@ class Method(lampbench.method.Method):
         files: dict[bytes, Path | None] = {}
         with bench.progress(f"training users ({bench.task.name})", len(users)) as bar:
             for history, example in users.items():
-                pairs = pairs_from_items(bench.task, example.profile, bench.rng)
+                pairs = pairs_from_items(bench.task, example.profile, bench.rng, self.config.history_fields)
                 file = bench.folder / "users" / f"{_fingerprint(pairs)}.safetensors" if pairs else None
                 if file is not None and not file.is_file():
                     save_weights(self.train_user(bench, pairs), file)

@@ -29,8 +29,10 @@ from lampbench.bench import Bench
 from lampbench.data import Example, TaskData
 from lampbench.frozen import weights_fingerprint
 from lampbench.methods import adhoc, lora, lora_user
+from lampbench.pairs import Pair
 from lampbench.paths import cache_dir
 from lampbench.runner import run
+from lampbench.tasks import get_task
 from lampbench.views import view
 
 USERS = {"ann": "red", "ben": "green", "cem": "blue"}
@@ -204,6 +206,93 @@ def test_what_is_kept_of_a_user_is_one_adapter(tmp_path: Path) -> None:
     assert sum(t.numel() * 4 for t in load_file(file).values()) == user.bytes_per_user(bench, blind[0])
 
 
+# One part of the history
+
+
+def test_answers_alone_teach_the_habit_and_inputs_alone_do_not(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path, habits(tmp_path / "data"), small_llm("t5"))
+    dev = bench.data.split("dev")
+    golds, blind = list(dev.golds.values()), list(dev.without_outputs())
+    assert answers(built(bench, history_fields="output"), bench, blind) == golds
+    written = " ".join(answers(built(bench, history_fields="input"), bench, blind)).split()
+    assert set(written) <= set(ANIMALS[:4])  # what the users were given, and nobody's colour
+    assert written
+
+
+def test_each_part_has_adapters_of_its_own_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept side by side in one folder they are to the last bit what they are in folders of their own."""
+    data, llm = habits(tmp_path / "data", ["ann"]), small_llm("t5")
+    blind = list(data.split("dev").without_outputs())
+    options: dict[str, Any] = {"epochs": 2.0, "keep_adapters": True}
+    together = make_bench(tmp_path / "together", data, llm)
+    seen: dict[str, dict[str, dict[str, torch.Tensor]]] = {}
+    for fields in ("released", "input", "output"):
+        alone = make_bench(tmp_path / fields, data, llm)
+        assert answers(built(together, history_fields=fields, **options), together, blind) == answers(
+            built(alone, history_fields=fields, **options), alone, blind
+        )
+        seen[fields] = {file.stem: load_file(file) for file in (alone.folder / "users").iterdir()}
+    apart = {name: weights for adapters in seen.values() for name, weights in adapters.items()}
+    beside = {file.stem: load_file(file) for file in (together.folder / "users").iterdir()}
+    assert apart.keys() == beside.keys()
+    assert len(apart) == 3
+    for name, weights in apart.items():
+        assert all(torch.equal(weight, beside[name][place]) for place, weight in weights.items())
+    titles = trained(monkeypatch)
+    answers(built(together, history_fields="both", **options), together, blind)
+    assert not titles  # the pairs of the released form
+
+
+@pytest.mark.parametrize(
+    ("task", "of_inputs", "of_outputs"),
+    [
+        ("LaMP-1", "Complete the following title of a paper: ", "Complete the following title of a paper: "),
+        ("LaMP-3", "Complete the following review: ", get_task("LaMP-3").template.format(text="")),
+    ],
+)
+def test_its_variants_of_one_part_are_trained_on_that_part_and_end_in_records(
+    tmp_path: Path,
+    tiny_data: Path,
+    tiny_llm: Path,
+    tiny_encoder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    task: str,
+    of_inputs: str,
+    of_outputs: str,
+) -> None:
+    pairs: dict[str, list[Pair]] = {"input": [], "output": []}
+    train = Method.train_user
+
+    def watching(self: Method, bench: Bench, its: Sequence[Pair]) -> Any:
+        pairs[self.config.history_fields] += its
+        return train(self, bench, its)
+
+    monkeypatch.setattr(Method, "train_user", watching)
+    records = run(
+        "lora-user+inputs-only,lora-user+outputs-only",
+        task,
+        data=tiny_data,
+        llm=str(tiny_llm),
+        encoder=str(tiny_encoder),
+        results=tmp_path,
+        set=["lora-user.max_steps=1"],
+        progress="none",
+    )
+    assert {record.status for record in records} == {"complete"}
+    assert [record.method.label for record in records] == [
+        "lora-user+inputs-only+max_steps=1",
+        "lora-user+outputs-only+max_steps=1",
+    ]
+    assert all(pair.input.startswith(of_inputs) for pair in pairs["input"])
+    assert all(pair.input.startswith(of_outputs) for pair in pairs["output"])
+    assert len(pairs["input"]) == len(pairs["output"]) > 0
+    if task == "LaMP-3":
+        assert {pair.input for pair in pairs["output"]} == {of_outputs}
+        assert {pair.target for pair in pairs["output"]} <= set(get_task(task).labels)
+    else:
+        assert pairs["input"] == pairs["output"]
+
+
 # On top of the task's adapter
 
 
@@ -273,6 +362,30 @@ def test_runs_end_in_records_and_the_tasks_adapter_is_trained_once(
         len([folder for folder in (cache_dir() / "fits").iterdir() if folder.name.startswith("lora-LaMP")])
         == 1
     )
+
+
+def test_one_part_of_the_history_stands_on_the_tasks_adapter_too(
+    tmp_path: Path, tiny_data: Path, tiny_llm: Path, tiny_encoder: Path
+) -> None:
+    """The adapter below knows nobody's history, whatever part of one is asked for above it."""
+    names = ("lora", "lora-user")
+    small = [*(f"{name}.max_steps=2" for name in names), "lora-user.learning_rate=1e-12"]
+    usual, part = (
+        run(
+            "lora,lora-user+task",
+            "LaMP-3",
+            data=tiny_data,
+            llm=str(tiny_llm),
+            encoder=str(tiny_encoder),
+            results=tmp_path / fields,
+            set=[*small, f"lora-user.history_fields={fields}"],
+            progress="none",
+        )[1]
+        for fields in ("released", "output")
+    )
+    assert usual.status == part.status == "complete"
+    # The users learn next to nothing, so the answers are those of the adapter below.
+    assert (usual.predictions.read_text(), usual.metrics) == (part.predictions.read_text(), part.metrics)
 
 
 # Options
