@@ -172,6 +172,7 @@ def run_job(session: Session, job: Job, questions: Questions, command: str) -> R
     except BaseException as error:
         if weights_fingerprint(llm.model) != frozen:
             session.models.forget_llm()  # the next job gets an unspoilt one
+            log.clear()  # and this one, run again, must not go on with a spoilt one's answers
             if session.generations is not None:
                 session.generations.withdraw()
             session.discard(job.method, job.config, job.task, job.seed, job.settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +153,7 @@ def make_plan(request: RunRequest) -> Plan:
         if model is not None and _looks_like_a_path(model) and not Path(model).is_dir():
             raise RequestError(f"{option} {model}: no such folder")
 
-    settings_of = _settings_of(settings, [method.name for method, _ in chosen])
+    settings_of = _settings_of(settings, [method for method, _ in chosen])
     foundations = Foundations(preset, settings_of, request.methods_dir)
     jobs = []
     depth = {}
@@ -229,16 +229,25 @@ def _check_places(jobs: Sequence[Job]) -> None:
         seen.add(place)
 
 
-def _settings_of(settings: Sequence[Setting], running: Sequence[str]) -> dict[str, dict[str, str]]:
+def _settings_of(settings: Sequence[Setting], running: Sequence[LoadedMethod]) -> dict[str, dict[str, str]]:
     """`--set` values by method."""
-    names = list(dict.fromkeys(running))
+    options = {method.name: {option.name for option in fields(method.config)} for method in running}
+    names = list(options)
     by_method: dict[str, dict[str, str]] = {}
     for setting in settings:
         method = setting.method
         if method is None:
             if len(names) > 1:
-                example = f"{names[0]}.{setting.name}={setting.text}"
-                raise RequestError(f"--set {setting.name}: several methods run; write --set {example}")
+                having = [name for name in names if setting.name in options[name]]
+                if not having:
+                    raise unknown(
+                        f"option of {', '.join(names)}", setting.name, set().union(*options.values())
+                    )
+                example = f"{having[0]}.{setting.name}={setting.text}"
+                raise RequestError(
+                    f"--set {setting.name}: several methods run; write --set {example} (it is an option of "
+                    f"{', '.join(having)})"
+                )
             method = names[0]
         elif method not in names:
             raise unknown("method in --set", method, names)
@@ -251,7 +260,8 @@ def _named_options(method: LoadedMethod, named: str | None) -> Mapping[str, Any]
         return {}
     variants = method.variants
     if named not in variants:
-        raise unknown(f"variant of {method.name}", named, variants)
+        problem = unknown(f"variant of {method.name}", named, variants)
+        raise RequestError(f"{problem}; any other is made of options: --set OPTION=VALUE --variant {named}")
     return variants[named]
 
 

@@ -74,7 +74,12 @@ BAD_WORDS: list[tuple[list[str], list[str]]] = [
     (["--method", "bm25", "--set", "use_date=maybe"], ["must be true or false, not 'maybe'"]),
     (["--method", "bm25", "--set", "profile=other"], ["must be one of own, random, empty, shuffled-labels"]),
     (["--method", "bm25", "--set", "k"], ["--set k: write name=value"]),
-    (["--method", "bm25,recency", "--set", "k=2"], ["several methods run", "bm25.k=2"]),
+    (
+        ["--method", "adhoc,bm25,recency", "--set", "k=2"],
+        ["several methods run", "bm25.k=2", "bm25, recency)"],
+    ),
+    (["--method", "adhoc,bm25", "--set", "kk=2"], ["unknown option of adhoc, bm25 'kk'", "did you mean 'k'"]),
+    (["--method", "contriever+dated"], ["unknown variant", "--set OPTION=VALUE --variant dated"]),
     (["--method", "bm25", "--set", "bm52.k=2"], ["unknown method in --set 'bm52'", "did you mean 'bm25'"]),
     (["--method", "finetune", "--set", "clip=-1"], ["finetune: clip must not be negative, not -1"]),
     (["--method", "rspg-pre", "--set", "batch_size=0"], ["rspg-pre: batch_size must be at least 1, not 0"]),

@@ -454,6 +454,20 @@ def test_one_failure_costs_no_other_run(
     assert by_method["recency"].predictions.read_bytes() == alone.predictions.read_bytes()
 
 
+def test_answers_of_a_spoilt_llm_are_not_gone_on_with(
+    run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):  # the second run must find nothing to end with
+        monkeypatch.setenv("TRICK", "melt")
+        with pytest.raises(RunError, match="changed the frozen LLM"):
+            run_here("trickster")
+        (record,) = load_records(folder / "results")
+        assert record.status == "failed"
+    monkeypatch.setenv("TRICK", f"count:{folder / 'asked'}")
+    (record,) = run_here("trickster")
+    assert lines_in(folder / "asked") == record.data.n == 6
+
+
 def test_a_method_with_the_history_of_another_user(run_here: Runner, tiny_data: Path) -> None:
     (record,) = run_here("recency", set=["profile=random"])
     lines = read_predictions(record.predictions)
