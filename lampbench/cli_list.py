@@ -177,7 +177,7 @@ def find_run(name: str, results: Path) -> Record:
         found = [full for full in records if f"/{name}/" in f"/{full}/"]
     if len(found) == 1:
         return records[found[0]]
-    listed = f"lampbench list runs --results {results} shows all {len(records)}"
+    listed = f"all {len(records)}: lampbench list runs --results {results}"
     if found:
         raise RequestError(f"run '{name}' is one of {len(found)}: name {_some(found)}; {listed}")
     parts = name.count("/") + 1

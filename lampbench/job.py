@@ -150,7 +150,8 @@ def run_job(session: Session, job: Job, questions: Questions, command: str) -> R
         earlier = None
         log.clear()
         (folder / OFFICIAL).unlink(missing_ok=True)
-    before = earlier.cost if earlier is not None else Cost()
+    # Of a run that left no answer nothing is gone on with, but for a training that knows of its own seconds.
+    before = earlier.cost if earlier is not None and log.read() else Cost()
     reset_peaks()
     meter = CostMeter(before)
     record = _first_record(session, job, questions, key, command)

@@ -210,7 +210,7 @@ def test_a_run_that_is_not_clear_is_told_without_the_list_of_all(command: Comman
     for number in range(4):
         for task in ("LaMP-2", "LaMP-3"):
             add_run(tmp_path, f"method{number}", task, n=6)
-    all_of_them = f"lampbench list runs --results {tmp_path} shows all 8\n"
+    all_of_them = f"all 8: lampbench list runs --results {tmp_path}\n"
     told = {
         "seed0": "run 'seed0' is one of 8: name small/LaMP-2/method0/seed0, small/LaMP-2/method1/seed0, "
         "small/LaMP-2/method2/seed0, …; ",

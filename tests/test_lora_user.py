@@ -416,7 +416,7 @@ def test_the_defaults_are_those_of_lamp_peft_and_the_variant_those_of_oppu() -> 
     ("options", "message"),
     [
         ({"epochs": 0.0}, "epochs must be above 0"),
-        ({"users_at_once": 0}, "users_at_once must be above 0"),
+        ({"users_at_once": 0}, "users_at_once must be at least 1"),
         ({"max_steps": -1}, "max_steps must not be negative"),
         ({"rank": 0}, "rank must be at least 1"),
     ],
