@@ -365,9 +365,10 @@ def test_runs_end_in_records_and_the_tasks_adapter_is_trained_once(
 
 
 def test_one_part_of_the_history_stands_on_the_tasks_adapter_too(
-    tmp_path: Path, tiny_data: Path, tiny_llm: Path, tiny_encoder: Path
+    tmp_path: Path, tiny_data: Path, tiny_llm: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The adapter below knows nobody's history, whatever part of one is asked for above it."""
+    monkeypatch.setenv("LAMPBENCH_CACHE", str(tmp_path / "cache"))
     names = ("lora", "lora-user")
     small = [*(f"{name}.max_steps=2" for name in names), "lora-user.learning_rate=1e-12"]
     usual, part = (
@@ -386,6 +387,30 @@ def test_one_part_of_the_history_stands_on_the_tasks_adapter_too(
     assert usual.status == part.status == "complete"
     # The users learn next to nothing, so the answers are those of the adapter below.
     assert (usual.predictions.read_text(), usual.metrics) == (part.predictions.read_text(), part.metrics)
+    assert len(list((tmp_path / "cache" / "fits").glob("lora-LaMP-3-*"))) == 1
+
+
+def test_the_tasks_adapter_is_that_of_lora_without_a_retriever(
+    tmp_path: Path, tiny_data: Path, tiny_llm: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAMPBENCH_CACHE", str(tmp_path / "cache"))
+    tuned, user = run(
+        "lora,lora-user+task",
+        "LaMP-3",
+        data=tiny_data,
+        llm=str(tiny_llm),
+        encoder=str(tiny_encoder),
+        results=tmp_path / "results",
+        set=["lora.retriever=bm25", "lora.max_steps=2", "lora-user.max_steps=1"],
+        progress="none",
+    )
+    assert tuned.method.config["retriever"] == "bm25"
+    assert (
+        user.method.label == "lora-user+task+max_steps=1+lora.max_steps=2"
+    )  # the retriever changes nothing here
+    assert user.method.built_on["lora"]["retriever"] == "none"
+    assert len(list((tmp_path / "cache" / "fits").glob("lora-LaMP-3-*"))) == 2
+    assert user.cost.reused_seconds["fit"] > 0  # what is below is on its bill
 
 
 # Options
