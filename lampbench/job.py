@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lampbench import metrics
 from lampbench.choice import ChoiceRecord, count_chosen, weigh_choice
-from lampbench.configure import as_dict
 from lampbench.cost import PREDICT, Cost, CostMeter
 from lampbench.environment import environment, reset_peaks
-from lampbench.errors import LampbenchError, RequestError, RunError
+from lampbench.errors import LampbenchError, RunError
 from lampbench.fitting import Fitted, Session
 from lampbench.frozen import weights_fingerprint
-from lampbench.jsonfile import plain
-from lampbench.models import model_name
+from lampbench.place import earlier_record, folder_of, key_of, options_of
 from lampbench.prediction import Prediction
 from lampbench.prediction_log import PredictionLog, line_of
 from lampbench.prompts import PROMPT_VERSION
 from lampbench.record import (
     PREDICTIONS,
-    RECORD,
     DataRecord,
     MethodRecord,
     MetricRecord,
     Record,
     now,
-    read_record,
-    request_key,
-    run_path,
     shareable,
     write_record,
 )
@@ -89,61 +82,15 @@ class Questions:
         return dict(zip(self.asked.ids, users, strict=True)) if len(set(known)) < len(known) else None
 
 
-def find_finished(session: Session, job: Job, questions: Questions) -> Record | None:
-    """The record of an earlier run that answers this very request, with its predictions in place."""
-    folder = _folder(session, job)
-    record = _earlier(folder)
-    if record is None or record.status != "complete" or record.request != _key(session, job, questions):
-        return None
-    log = PredictionLog(folder / PREDICTIONS)
-    return record if log.path.is_file() and log.sha256() == record.predictions_sha256 else None
-
-
-def check_place(session: Session, job: Job, questions: Questions) -> None:
-    """See that a run whose place was named (`--variant`, `--suite`) does not replace a complete one that was
-    asked something else. Places that lampbench names differ where the options do.
-
-    Raises:
-        RequestError: it would.
-    """
-    plan, earlier = session.plan, _earlier(_folder(session, job))
-    if plan.request.variant is None and plan.request.suite is None:
-        return
-    if earlier is None or earlier.status != "complete" or plan.request.fresh:
-        return
-    there = {
-        **earlier.method.config,
-        "limit": earlier.data.limit,
-        "split": earlier.data.split,
-        "setting": earlier.data.setting,
-        "data": earlier.data.name,
-        "llm": earlier.llm.id,
-    }
-    asked = {
-        **_options(job.config),
-        "limit": questions.limit,
-        "split": questions.asked.name,
-        "setting": plan.setting,
-        "data": questions.name,
-        "llm": model_name(plan.models.llm),
-    }
-    for name in there.keys() & asked.keys():
-        if plain(there[name]) != plain(asked[name]):
-            raise RequestError(
-                f"{earlier.name} in {plan.results} is another run, with {name} {there[name]} and not "
-                f"{asked[name]}: choose another --variant or --suite, or replace it with --fresh"
-            )
-
-
 def run_job(session: Session, job: Job, questions: Questions, command: str) -> Record:
     """Fit, predict, score and record. What an interrupted run of the same request left is used.
 
     Raises:
         RunError: the method broke a rule, or its run failed; the record says `failed` and why.
     """
-    plan, folder = session.plan, _folder(session, job)
-    key = _key(session, job, questions)
-    earlier = _earlier(folder)
+    plan, folder = session.plan, folder_of(session, job)
+    key = key_of(session, job, questions)
+    earlier = earlier_record(folder)
     log = PredictionLog(folder / PREDICTIONS)
     resumed = earlier is not None and earlier.request == key and earlier.status != "complete"
     if not resumed or plan.request.fresh:
@@ -374,9 +321,9 @@ def _first_record(session: Session, job: Job, questions: Questions, key: str, co
             variant=job.variant,
             origin=info.origin,
             sha256=info.sha256(),
-            config=_options(job.config),
+            config=options_of(job.config),
             built_on={
-                name: _options(other.config)
+                name: options_of(other.config)
                 for name, other in plan.foundations.below(job.method, job.config, job.task).items()
             },
             summary=cls.summary,
@@ -408,35 +355,9 @@ def _first_record(session: Session, job: Job, questions: Questions, key: str, co
     )
 
 
-def _options(config: Any) -> dict[str, Any]:
-    return {name: shareable(v) if isinstance(v, str) else v for name, v in as_dict(config).items()}
-
-
 def _generation(plan: Plan, job: Job) -> dict[str, Any]:
     """The limits of generation, and what is not usual about it."""
     settings = asdict(job.settings)
     if job.settings.extract == "none":
         del settings["extract"]
     return settings | ({"chat_template": True} if plan.models.chat_template else {})
-
-
-def _folder(session: Session, job: Job) -> Path:
-    plan = session.plan
-    return run_path(plan.results, plan.suite, job.task.name, job.method.name, job.variant, job.seed)
-
-
-def _earlier(folder: Path) -> Record | None:
-    """The record in the folder, if there is one that can be read."""
-    if not (folder / RECORD).is_file():
-        return None
-    try:
-        return read_record(folder)
-    except RequestError:  # half written by a stranger, or of another version: it answers nothing
-        return None
-
-
-def _key(session: Session, job: Job, questions: Questions) -> str:
-    """Hash of all that decides the result."""
-    spec: Mapping[str, Any] = session.spec(job.method, job.config, job.task, job.seed, job.settings)
-    asked = {"split": questions.asked.name, "questions": questions.asked.fingerprint}
-    return request_key({**spec, **asked})

@@ -173,6 +173,7 @@ def make_plan(request: RunRequest) -> Plan:
     # A method may reuse what the methods it is built on have computed, so it goes after them.
     jobs.sort(key=lambda job: depth[job.label])
     _check_places(jobs)
+    _check_preset(preset, jobs, request)
     return Plan(
         request=request,
         preset=preset,
@@ -227,6 +228,15 @@ def _check_places(jobs: Sequence[Job]) -> None:
                 f"two of the runs would both be {job.label}: leave out --variant, or one of them"
             )
         seen.add(place)
+
+
+def _check_preset(preset: Preset, jobs: Sequence[Job], request: RunRequest) -> None:
+    """Refuse a preset that names a method or an option that no method has."""
+    infos = list_methods(request.methods_dir)
+    options = {option.name for info in infos for option in info.options}
+    # Reading a file misses the options of a Config that is made in another one; configuring does not.
+    options |= {name for job in jobs for name in as_dict(job.config)}
+    preset.check_names([info.name for info in infos], sorted(options))
 
 
 def _settings_of(settings: Sequence[Setting], running: Sequence[LoadedMethod]) -> dict[str, dict[str, str]]:

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampbench import metrics
-from lampbench.configure import as_dict
 from lampbench.errors import LampbenchError, RunsError
 from lampbench.fitting import Session
-from lampbench.job import Questions, check_place, find_finished, run_job
+from lampbench.job import Questions, run_job
 from lampbench.models import ROLES, Models, model_name
 from lampbench.paths import CACHE_REMEDY, cache_dir, require_writable
+from lampbench.place import check_place, find_finished
 from lampbench.preset import MINI_DATA
 from lampbench.progress import Progress
 from lampbench.record import Record, shareable
-from lampbench.registry import list_methods
 from lampbench.request import ALL, Job, Plan, RunRequest, make_plan
 
 if TYPE_CHECKING:
@@ -66,7 +65,6 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
     """Run the jobs of a checked request; see `run`."""
     from lampbench.devices import resolve_device
 
-    _check_preset(plan)
     resolve_device(plan.models.device)
     for broken in plan.left_out:
         progress.say(f"left out, because it is broken: {broken}")
@@ -108,15 +106,6 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
         told = f"{len(failures)} of {len(plan.jobs)} runs failed; the first: {failures[0]}"
         raise RunsError(told, complete)
     return complete
-
-
-def _check_preset(plan: Plan) -> None:
-    """Refuse a preset that names a method or an option that no method has."""
-    infos = list_methods(plan.request.methods_dir)
-    options = {option.name for info in infos for option in info.options}
-    # Reading a file misses the options of a Config that is made in another one; configuring does not.
-    options |= {name for job in plan.jobs for name in as_dict(job.config)}
-    plan.preset.check_names([info.name for info in infos], sorted(options))
 
 
 def open_questions(plan: Plan, task: Task, progress: Progress) -> Questions:
