@@ -1,0 +1,51 @@
+"""One lock per thing that is made once, so that of two commands the second waits and takes what the first made.
+
+    with locked(folder / "items.arrow"):
+        if not is_whole(folder / "items.arrow"):   # looked at under the lock: another may have made it meanwhile
+            make(folder / "items.arrow")
+
+The lock is the operating system's, on a hidden file beside the thing: it ends with its process, however that
+ends, so a kill leaves nobody waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from lampbench.errors import RunError
+
+TELL_AFTER = 2.0  # seconds of waiting, after which somebody is told why nothing happens
+
+
+@contextmanager
+def locked(thing: Path, *, waiting: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Be the only process (and thread) that makes `thing`; waits for whoever is making it now.
+
+    Args:
+        thing: a file or a folder, which need not exist; its parent is created.
+        waiting: called once, with a text, when the wait gets long.
+
+    Raises:
+        RunError: the lock file cannot be made.
+    """
+    path = thing.with_name(f".{thing.name.lstrip('.')}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=TELL_AFTER)
+        except Timeout:
+            if waiting is not None:
+                waiting(f"waiting for another command that is making {thing.name}")
+            lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(f"cannot lock {thing}: {reason}") from error
+    try:
+        yield
+    finally:
+        lock.release()
