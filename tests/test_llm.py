@@ -558,8 +558,8 @@ def test_a_tuned_copy_has_the_same_interface_and_leaves_the_original_alone(
 # Parity with the released Persona-Plug on a model whose head is not tied (golden/README.md)
 
 
-def test_soft_prompts_give_the_loss_and_answers_of_the_released_code(shared: Path, tmp_path: Path) -> None:
-    golden = shared / "golden" / "pplug"
+def test_soft_prompts_give_the_loss_and_answers_of_the_released_code(tmp_path: Path) -> None:
+    golden = Path(__file__).parent / "golden" / "pplug"
     expected = json.loads((golden / "expected.json").read_text())
     arrays, batch = load_file(golden / "expected.safetensors"), load_file(golden / "inputs.safetensors")
     folder = tmp_path / "llm"

@@ -26,6 +26,8 @@ from lampbench.metrics import (
 )
 from lampbench.tasks import TASKS, get_task
 
+EVALUATION = Path(__file__).parent / "golden" / "evaluation"
+
 OFFICIAL_KEY = {
     "accuracy": "accuracy",
     "f1": "f1",
@@ -36,8 +38,8 @@ OFFICIAL_KEY = {
 }
 
 
-def golden(shared: Path, number: int, kind: str) -> dict[str, str]:
-    content = json.loads((shared / "golden" / "evaluation" / f"LaMP_{number}_{kind}.json").read_text())
+def golden(number: int, kind: str) -> dict[str, str]:
+    content = json.loads((EVALUATION / f"LaMP_{number}_{kind}.json").read_text())
     return {entry["id"]: entry["output"] for entry in content["golds"]}
 
 
@@ -51,11 +53,10 @@ def rating(prediction: str, gold: str, profile: str = "official") -> tuple[float
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 7])
-def test_scores_are_those_of_the_official_script(shared: Path, number: int) -> None:
-    folder = shared / "golden" / "evaluation"
-    official = json.loads((folder / "official_scores.json").read_text())[f"LaMP_{number}"]
-    exact = json.loads((folder / "exact_rouge_means.json").read_text()).get(f"LaMP_{number}", {})
-    result = score(f"LaMP-{number}", golden(shared, number, "preds"), golden(shared, number, "golds"))
+def test_scores_are_those_of_the_official_script(number: int) -> None:
+    official = json.loads((EVALUATION / "official_scores.json").read_text())[f"LaMP_{number}"]
+    exact = json.loads((EVALUATION / "exact_rouge_means.json").read_text()).get(f"LaMP_{number}", {})
+    result = score(f"LaMP-{number}", golden(number, "preds"), golden(number, "golds"))
     assert list(result.metrics) == [metric.key for metric in get_task(number).metrics]
     for key, value in result.metrics.items():
         name = OFFICIAL_KEY[key]
@@ -151,8 +152,8 @@ def test_an_empty_output_scores_zero_and_is_counted() -> None:
     assert result.counts == {"n": 2, "unparsed": 0, "empty": 1, "unknown_golds": 0}
 
 
-def test_the_order_of_examples_changes_nothing(shared: Path) -> None:
-    predictions, golds = golden(shared, 2, "preds"), golden(shared, 2, "golds")
+def test_the_order_of_examples_changes_nothing() -> None:
+    predictions, golds = golden(2, "preds"), golden(2, "golds")
     reverse = dict(reversed(golds.items()))
     assert score("LaMP-2", predictions, reverse).metrics == score("LaMP-2", predictions, golds).metrics
     assert list(score("LaMP-2", predictions, reverse).per_example["accuracy"]) == list(reverse)
@@ -202,17 +203,17 @@ def test_a_wrong_request_is_one_clear_line(arguments: tuple, message: str) -> No
 
 
 @pytest.mark.parametrize("name", list(TASKS))
-def test_the_statistic_of_the_mean_row_is_the_metric(shared: Path, name: str) -> None:
+def test_the_statistic_of_the_mean_row_is_the_metric(name: str) -> None:
     number = get_task(name).number
-    result = score(name, golden(shared, number, "preds"), golden(shared, number, "golds"))
+    result = score(name, golden(number, "preds"), golden(number, "golds"))
     for key, value in result.metrics.items():
         assert statistic(key)(result.rows(key).mean(axis=0)) == pytest.approx(value, abs=1e-12)
         low, high = interval(result, key, n=500)
         assert low < value < high
 
 
-def test_the_interval_of_f1_is_that_of_resampled_label_pairs(shared: Path) -> None:
-    result = score("LaMP-2", golden(shared, 2, "preds"), golden(shared, 2, "golds"))
+def test_the_interval_of_f1_is_that_of_resampled_label_pairs() -> None:
+    result = score("LaMP-2", golden(2, "preds"), golden(2, "golds"))
     pairs = np.array(list(result.labels.values()))
     rng = np.random.default_rng(5)
     values = []
@@ -260,8 +261,8 @@ def test_scores_of_different_tasks_or_examples_are_not_compared() -> None:
         interval(a, "rouge2")
 
 
-def test_the_bootstrap_mid_is_reproducible_and_near_the_mean(shared: Path) -> None:
-    result = score("LaMP-5", golden(shared, 5, "preds"), golden(shared, 5, "golds"))
+def test_the_bootstrap_mid_is_reproducible_and_near_the_mean() -> None:
+    result = score("LaMP-5", golden(5, "preds"), golden(5, "golds"))
     mid = rouge_bootstrap_mid(result, "rouge1")
     assert mid == rouge_bootstrap_mid(result, "rouge1")
     assert mid != result.metrics["rouge1"]

@@ -83,8 +83,8 @@ def _here(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def golden(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Golden:
-    return Golden(shared / "golden" / "pplug", tmp_path_factory.mktemp("golden"))
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
+    return Golden(Path(__file__).parent / "golden" / "pplug", tmp_path_factory.mktemp("golden"))
 
 
 def test_the_loss_is_the_released_models(golden: Golden) -> None:

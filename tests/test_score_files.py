@@ -20,6 +20,8 @@ from lampbench.score_files import (
 )
 from lampbench.tasks import TASKS
 
+EVALUATION = Path(__file__).parent / "golden" / "evaluation"
+
 GOLDS = {"01": "5", "02": "1", "03": "4"}
 
 
@@ -213,11 +215,11 @@ def test_the_email_task_is_refused_with_its_reason(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def submission(shared: Path, tmp_path: Path) -> tuple[Path, Path]:
+def submission(tmp_path: Path) -> tuple[Path, Path]:
     """The golden files as two folders: predictions and golds of all seven tasks."""
     for kind in ("preds", "golds"):
         (tmp_path / kind).mkdir()
-        for file in (shared / "golden" / "evaluation").glob(f"LaMP_?_{kind}.json"):
+        for file in EVALUATION.glob(f"LaMP_?_{kind}.json"):
             shutil.copyfile(file, tmp_path / kind / file.name)
     return tmp_path / "preds", tmp_path / "golds"
 
@@ -233,16 +235,14 @@ def zipped(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("as_zip", [False, True])
-def test_a_submission_is_scored_in_one_call(
-    shared: Path, submission: tuple[Path, Path], as_zip: bool
-) -> None:
+def test_a_submission_is_scored_in_one_call(submission: tuple[Path, Path], as_zip: bool) -> None:
     predictions, golds = map(zipped, submission) if as_zip else submission
     result = score_folder(predictions, golds)
     assert list(result.scores) == list(TASKS)
     assert result.absent == ()
     assert list(result.skipped) == ["LaMP-6"]
     assert "Avocado" in result.skipped["LaMP-6"]
-    official = json.loads((shared / "golden" / "evaluation" / "official_scores.json").read_text())
+    official = json.loads((EVALUATION / "official_scores.json").read_text())
     assert result.scores["LaMP-2"].metrics == pytest.approx(official["LaMP_2"], abs=1e-9)
     assert result.scores["LaMP-3"].metrics["mae"] == pytest.approx(official["LaMP_3"]["MAE"], abs=1e-9)
 
