@@ -17,11 +17,12 @@ from lampbench.environment import own_state, threads
 from lampbench.errors import RunError
 from lampbench.foundations import Configured, instance
 from lampbench.generations import GENERATIONS, GenerationCache
-from lampbench.jsonfile import plain, pretty, read_as, write_atomic
+from lampbench.jsonfile import plain, pretty, read_as
 from lampbench.method import Method, RetrievalMethod
 from lampbench.prediction import Prediction
 from lampbench.prompts import PROMPT_VERSION
 from lampbench.record import TrainingRecord, request_key
+from lampbench.replacing import write_atomic
 from lampbench.request import Plan
 from lampbench.tasks import Task
 

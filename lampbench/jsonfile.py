@@ -1,8 +1,7 @@
-"""JSON on disk that can be trusted: finite numbers only, checked types, never half a file."""
+"""JSON on disk that can be trusted: finite numbers only, and checked types."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import json
@@ -11,7 +10,6 @@ import os
 import types
 import typing
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from lampbench.errors import RunError
@@ -71,29 +69,6 @@ def pretty(value: Any, indent: str = "") -> str:
 def compact(value: Any) -> str:
     """JSON text without spaces."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a file so that at any moment either the old or the new one is there, whole.
-
-    Raises:
-        RunError: the folder or the disk does not let it.
-    """
-    # Not tempfile: its files are private to the user, and results are read by others.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A lone surrogate, which UTF-8 cannot hold, becomes its own JSON escape.
-        with open(temporary, "w", encoding="utf-8", newline="\n", errors="backslashreplace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 class WrongShape(ValueError):

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lampbench.errors import RequestError, unknown
-from lampbench.jsonfile import write_atomic
 from lampbench.published import Published, PublishedTable, load_published, published_tables
 from lampbench.record import Record, load_records
+from lampbench.replacing import write_atomic
 from lampbench.suite import Suite, build_suite
 
 FORMATS = ("md", "csv", "latex", "html")

@@ -26,8 +26,9 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from lampbench.errors import RunError
-from lampbench.jsonfile import compact, plain, write_atomic
+from lampbench.jsonfile import compact, plain
 from lampbench.prediction import Prediction
+from lampbench.replacing import write_atomic
 
 Line = dict[str, Any]
 

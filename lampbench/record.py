@@ -25,8 +25,9 @@ from lampbench.choice import ChoiceRecord
 from lampbench.cost import Cost
 from lampbench.environment import Environment
 from lampbench.errors import RequestError
-from lampbench.jsonfile import NOT_IN_FILE, WrongShape, plain, pretty, read_as, write_atomic
+from lampbench.jsonfile import NOT_IN_FILE, WrongShape, plain, pretty, read_as
 from lampbench.prediction_log import PredictionLog
+from lampbench.replacing import write_atomic
 from lampbench.tasks import TASKS
 
 __all__ = [

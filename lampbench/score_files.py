@@ -21,6 +21,7 @@ from typing import Any
 
 from lampbench.errors import RequestError, unknown
 from lampbench.metrics import Score, check_ids, score
+from lampbench.replacing import write_atomic
 from lampbench.tasks import TASKS, Task, get_task
 
 AVOCADO = "needs the licensed Avocado corpus and is not scored here"
@@ -96,13 +97,7 @@ def write_predictions_file(
         "task": get_task(task).official_name,
         "golds": [{"id": str(id), "output": text} for id, text in outputs.items()],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(content), encoding="ascii")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomic(path, json.dumps(content))
 
 
 def score_files(

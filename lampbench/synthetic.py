@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from lampbench.errors import RequestError, unknown
-from lampbench.jsonfile import write_atomic
 from lampbench.paths import require_writable
 from lampbench.personas import DOMAINS, Document, Domain
+from lampbench.replacing import write_atomic
 from lampbench.tasks import SETTINGS, SPLITS, TASKS, Task, get_task
 
 NAME = "LaMP-mini"

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from lampbench.errors import RequestError, RunError
 from lampbench.order import Order
+from lampbench.replacing import replacing
 from lampbench.train_settings import (
     TrainSettings,
     precision_for,
@@ -32,7 +33,7 @@ from lampbench.train_settings import (
     settings_from,
     steps_for,
 )
-from lampbench.weights import load_trainable, replacing, save_trainable, set_trainable, trainable
+from lampbench.weights import load_trainable, save_trainable, set_trainable, trainable
 
 __all__ = [
     "TrainReport",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from lampbench.errors import RequestError
+from lampbench.replacing import replacing
 
 
 def trainable(module: nn.Module) -> dict[str, Tensor]:
@@ -71,16 +70,3 @@ def load_trainable(module: nn.Module, path: Path) -> None:
                 "they come from other settings, train again with --fresh"
             )
     set_trainable(module, values)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file that takes the place of `path` once it is written and on disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
