@@ -13,6 +13,7 @@ from lampbench import metrics
 from lampbench.attempts import OFFICIAL, PREDICTIONS, take_place
 from lampbench.choice import ChoiceRecord, count_chosen, weigh_choice
 from lampbench.cost import PREDICT, Cost, CostMeter
+from lampbench.dates import undated_rows
 from lampbench.environment import environment, reset_peaks
 from lampbench.errors import LampbenchError, RunError
 from lampbench.fitting import Fitted, Session
@@ -66,12 +67,12 @@ class Questions:
         """Facts about the data: questions by split; empty profiles and undated items among those asked."""
         rows = [example.item_rows for example in self.asked]
         distinct = np.unique(np.concatenate(rows)) if rows else np.empty(0, dtype=np.int32)
-        dates = self.data.items.column("date", distinct)
+        dates = dict(zip(distinct.tolist(), self.data.items.column("date", distinct), strict=True))
         splits = {name: len(self.data.split(name)) for name in self.data.splits}
         return splits | {
             "items": len(distinct),
             "empty_profile": sum(not len(profile) for profile in rows),
-            "undated": sum(date is None for date in dates),
+            "undated": len(undated_rows([profile.tolist() for profile in rows], dates)),
         }
 
     @cached_property

@@ -12,7 +12,7 @@ from rank_bm25 import BM25Okapi
 
 from lampbench.errors import RunError
 from lampbench.prompts import item_text, query
-from lampbench.retrieval import parse_date, rank_bm25, rank_dense, rank_random, rank_recency
+from lampbench.retrieval import rank_bm25, rank_dense, rank_random, rank_recency
 from lampbench.tasks import TASKS
 
 # ---- BM25
@@ -150,41 +150,6 @@ def test_undated_items_are_the_oldest_in_the_order_of_ties() -> None:
 def test_a_time_of_day_decides_within_a_day() -> None:
     dates = ["2009-06-01 12:00:01", "2009-06-01 09:30:00", "2009-06-01", "2009-06-02"]
     assert rank_recency(dates) == [3, 0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("value", "numbers"),
-    [
-        (2013, (2013,)),
-        ("2013", (2013,)),
-        (" 2013-05-02 ", (2013, 5, 2)),
-        ("2009-06-01 12:00:01", (2009, 6, 1, 12, 0, 1)),
-        ("2009-06-01T12:00:01.250Z", (2009, 6, 1, 12, 0, 1)),
-        ("2009-06-01T12:00+02:00", (2009, 6, 1, 12, 0)),
-        (None, None),
-        ("", None),
-        ("2013/05/02", None),
-        ("May 2, 2013", None),
-        ("2013-", None),
-        ("-5", None),
-        ("9" * 5000, None),
-    ],
-)
-def test_dates_are_read_or_refused(value: object, numbers: tuple[int, ...] | None) -> None:
-    assert parse_date(value) == numbers
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 10**8), min_size=1, max_size=4).map(lambda parts: "-".join(map(str, parts))))
-def test_what_the_official_parser_reads_is_read_the_same(date: str) -> None:
-    assert parse_date(date) == tuple(int(part) for part in date.split("-"))
-
-
-@settings(deadline=None)
-@given(st.one_of(st.text(max_size=20), st.none(), st.integers(), st.floats()))
-def test_no_date_is_an_error(value: object) -> None:
-    parsed = parse_date(value)
-    assert parsed is None or all(isinstance(number, int) for number in parsed)
 
 
 # ---- random
