@@ -249,11 +249,8 @@ class _SplitReader:
         self._report.findings[finding].add(name)
 
     def _read_golds(self, source: SourceFile) -> None:
-        name, entries = source.golds()
         self._report.golds = 0
-        if problem := task_problem(self._task, self._files.setting, name):
-            self._report.broken.append(f"{source.path} {problem}")
-        for number, entry in enumerate(entries, 1):
+        for number, entry in source.golds():
             try:
                 id, output = parse_gold(entry)
             except Malformed as error:
@@ -268,6 +265,8 @@ class _SplitReader:
                 self._count("empty_golds", id)
             elif self._task.labels and output.strip() not in self._task.labels:
                 self._count("foreign_golds", id)
+        if problem := task_problem(self._task, self._files.setting, source.task):
+            self._report.broken.append(f"{source.path} {problem}")
 
     def _read_questions(self, source: SourceFile) -> None:
         for number, record in source.records():

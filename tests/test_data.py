@@ -112,7 +112,7 @@ def test_an_empty_profile_and_unusual_text_survive(tmp_path: Path) -> None:
     empty, full = open_task(tmp_path, "LaMP-4").split("dev")
     assert (empty.profile, empty.item_ids, empty.item_rows.shape) == ([], [], (0,))
     assert empty.output == full.input == full.profile[0]["title"] == text
-    assert full.output == "? half"
+    assert full.output == "\ufffd half"
 
 
 def test_a_split_is_a_sequence(tmp_path: Path) -> None:
