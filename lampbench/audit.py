@@ -252,7 +252,7 @@ class _SplitReader:
         self._report.golds = 0
         for number, entry in source.golds():
             try:
-                id, output = parse_gold(entry)
+                id, output = parse_gold(self._task, entry)
             except Malformed as error:
                 self._count("malformed_golds", f"gold {number} {error}")
                 continue

@@ -35,7 +35,7 @@ class BadJson(ValueError):
 
 def _integer(digits: str) -> int:
     if len(digits) > LONGEST_NUMBER:
-        raise BadJson(f"an integer of {len(digits):,} digits")
+        raise BadJson(f"an integer of more than {LONGEST_NUMBER} digits")
     return int(digits)
 
 

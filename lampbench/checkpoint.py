@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from safetensors import SafetensorError
 from transformers.activations import NewGELUActivation
 
 from lampbench.batching import is_out_of_memory
+from lampbench.bounded_json import BadJson, read_json
 from lampbench.errors import RequestError, RunError
 from lampbench.identity import model_revision
 from lampbench.verify import WEIGHT_FILES, verify_weights
@@ -239,8 +239,8 @@ def _check_files(folder: Path) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = read_json(path)
+    except (OSError, BadJson) as error:
         raise RequestError(f"LLM folder '{path.parent}': {path.name} is not valid JSON ({error})") from error
     if not isinstance(content, dict):
         raise RequestError(f"LLM folder '{path.parent}': {path.name} is not a JSON object")

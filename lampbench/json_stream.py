@@ -82,7 +82,8 @@ class JsonStream:
                 raise self._bad(error.msg, error.pos) from None
             except BadJson as error:
                 raise self._bad(str(error), self._at) from None
-            if end == len(self._text) and self._more():  # a number may go on
+            # A number may go on: `1` of `1e-5` is one, and so it seems where the text ends with `1e-`.
+            if end + 2 >= len(self._text) and self._more():
                 continue
             start, self._at = self._at, end
             return without_lone_surrogates(value) if _SURROGATE.search(self._text, start, end) else value
@@ -159,8 +160,7 @@ class JsonStream:
         return self._line + lines, position - self._text.rfind("\n", 0, position)
 
     def _bad(self, reason: str, position: int) -> BadJson:
-        line, column = self._place(position)
         at_end = position >= len(self._text.rstrip()) or reason.startswith("Unterminated string")
-        if self._not_utf8 and at_end:
-            reason, at_end = "what follows is not UTF-8", False
-        return BadJson(reason, line, column, cut=self._ended and at_end)
+        if at_end and self._not_utf8:
+            return BadJson("what follows is not UTF-8", *self._place(len(self._text)))
+        return BadJson(reason, *self._place(position), cut=at_end and self._ended)

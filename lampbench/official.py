@@ -21,6 +21,7 @@ from lampbench.bounded_json import BadJson
 from lampbench.errors import RequestError, short
 from lampbench.json_stream import BEGINNING, JsonStream, foreign_format
 from lampbench.jsonfile import WrongShape
+from lampbench.metrics import parse_rating
 from lampbench.output_entries import OutputEntries, names
 from lampbench.regular_file import open_regular
 from lampbench.tasks import Task
@@ -191,11 +192,12 @@ def parse_question(task: Task, record: Any) -> Question:
     )
 
 
-def parse_gold(entry: Any) -> tuple[str, str]:
+def parse_gold(task: Task, entry: Any) -> tuple[str, str]:
     """The id and the text of a gold entry; a number counts as its text.
 
     Raises:
-        Malformed: it lacks a field, or its output is no text.
+        Malformed: it lacks a field, or its output is no text, or no rating where the task has ratings: nothing
+            could be scored by it.
     """
     if not isinstance(entry, dict):
         raise Malformed(f"is {_kind(entry)}, not an object")
@@ -205,6 +207,8 @@ def parse_gold(entry: Any) -> tuple[str, str]:
     output = entry["output"]
     if output is None or isinstance(output, bool | list | dict):
         raise Malformed(f"its 'output' is {_kind(output)}, not text")
+    if task.kind == "rating" and parse_rating(str(output)) is None:
+        raise Malformed(f"its 'output' is {short(output)!r}, not a rating")
     return parse_id(entry["id"]), str(output)
 
 

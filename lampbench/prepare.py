@@ -219,7 +219,7 @@ def _golds(files: TaskFiles, source: SourceFile) -> dict[str, str]:
     repeated = []
     for number, entry in source.golds():
         try:
-            id, output = parse_gold(entry)
+            id, output = parse_gold(files.task, entry)
         except Malformed as error:
             raise RequestError(f"{source.path}: gold {number}{_named(entry)} {error}") from None
         if id in golds:

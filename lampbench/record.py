@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lampbench.attempts import PREDICTIONS, RECORD, predictions_of
+from lampbench.bounded_json import BadJson, read_json
 from lampbench.choice import ChoiceRecord
 from lampbench.cost import Cost
 from lampbench.environment import Environment
@@ -273,11 +274,11 @@ def read_record(path: str | Path) -> Record:
     if path.is_dir():
         path = path / RECORD
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except OSError as error:
         raise RequestError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise RequestError(f"{path} is not JSON ({error}); run it again, or remove it") from error
+    except BadJson as error:
+        raise RequestError(f"{path} is not JSON: {error}; run it again, or remove it") from error
     version = content.pop("schema", None) if isinstance(content, dict) else None
     if not isinstance(version, int):
         raise RequestError(f"{path} is not the record of a run: it has no schema version")
