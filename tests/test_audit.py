@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import golden_prompts
 import pytest
 from lamp_files import INPUTS, item, question, write_json, write_split
 
 from lampbench.audit import Audit, SplitAudit, audit
 from lampbench.errors import RequestError
 from lampbench.floors import constant_floors
-from lampbench.tasks import get_task
+from lampbench.tasks import TASKS, get_task
 
 
 def found(split: SplitAudit) -> dict[str, tuple[int, list[str]]]:
@@ -246,10 +247,17 @@ def test_the_report_is_a_table_and_plain_json(tmp_path: Path) -> None:
     }
 
 
-def test_real_texts_pass(shared: Path) -> None:
-    report = audit(shared / "data" / "lamp-sample", "LaMP-2")
+@pytest.mark.parametrize("task", TASKS)
+def test_hard_texts_pass(task: str) -> None:
+    report = audit(golden_prompts.DATA, task)
     assert report.can_be_prepared
-    train, dev = report.splits
-    assert (train.questions, dev.questions) == (1104, 139)
-    assert train.floors["accuracy"][0] == "comedy"
-    assert train.findings["undated_items"].count == train.items
+    (dev,) = report.splits
+    questions = golden_prompts.questions(task)
+    assert (dev.questions, dev.golds) == (len(questions), len(questions))
+    assert dev.items == sum(len(question["profile"]) for question in questions.values())
+    cases = {name: [id.partition("-")[2] for id in ids] for name, (_, ids) in found(dev).items()}
+    assert cases == {
+        "empty_profiles": ["none"],
+        "unsorted_profiles": ["ties", "many-ties", "dates"],
+        "blank_items": ["blank"],
+    }
