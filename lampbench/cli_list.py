@@ -135,18 +135,16 @@ def runs(
     json: Json = False,
 ) -> None:
     """The runs that are recorded, finished or not."""
-    from lampbench.results_folder import load_attempts, load_records
+    from lampbench.record import load_records
 
-    records, attempts = load_records(results, suite), load_attempts(results, suite)
+    records = load_records(results, suite)
     if json:
-        print_json([_run_json(r) for r in records] + [_run_json(r) | {"attempt": True} for r in attempts])
+        print_json([_run_json(record) for record in records])
         return
     rows = []
     for record in records:
         metrics = " ".join(f"{key} {m.value:.3f}" for key, m in record.metrics.items())
         rows.append((record.name, record.status, record.error or metrics))
-    for attempt in attempts:
-        rows.append((f"{attempt.name} (new attempt)", attempt.status, attempt.error or ""))
     print_table(("run", "status", "result"), rows)
 
 
@@ -168,10 +166,10 @@ def find_run(name: str, results: Path) -> Record:
     Raises:
         RequestError: no such run, or several.
     """
-    from lampbench.record import RECORD, read_record
-    from lampbench.results_folder import load_records
+    from lampbench.paths import expanded
+    from lampbench.record import RECORD, load_records, read_record
 
-    path = Path(name)
+    path = expanded(name)
     if (path / RECORD).is_file() or (path.is_file() and path.name == RECORD):
         return read_record(path)
     records = {record.name: record for record in load_records(results)}

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from lampbench.errors import RequestError, unknown
 from lampbench.layout import find_files
 from lampbench.official import OnProgress
+from lampbench.paths import expanded
 from lampbench.prepare import prepare_task
 from lampbench.store import (
     EXAMPLES_PER_BATCH,
@@ -59,7 +60,7 @@ def open_task(
         RunError: the cache cannot be written.
     """
     task = get_task(task)
-    folder = Path(data_dir).expanduser()
+    folder = expanded(data_dir)
     store = prepare_task(folder, task, setting, cache_dir, on_progress)
     try:
         return TaskData(task, setting, folder, store)

@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lampbench import __version__
-from lampbench.bounded_json import read_json
 from lampbench.errors import RequestError, RunError, unknown
 from lampbench.official import MEGABYTE, OnProgress
-from lampbench.paths import require_writable
+from lampbench.paths import expanded, require_writable
 from lampbench.tasks import SETTINGS, SPLITS, Task, get_task
 
 # Every link of the official download page begins so (lamp-benchmark.github.io/download).
@@ -103,7 +102,7 @@ def download(
     for split in splits:
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
-    folder = Path(output).expanduser() / setting / task.official_name
+    folder = expanded(output) / setting / task.official_name
     wanted = [
         (folder / f"{split}_{kind}.json", official_url(task, setting, split, kind, base_url))
         for split in splits
@@ -115,7 +114,7 @@ def download(
         raise RequestError(f"offline: {folder} lacks {names}; run it without --offline to fetch them")
     if not missing:
         return [Downloaded(path, url, path.stat().st_size, "present") for path, url in wanted]
-    require_writable(Path(output).expanduser(), "data folder", "choose another with --data")
+    require_writable(expanded(output), "data folder", "choose another with --data")
     done = []
     with _alone(folder):
         for path, url in wanted:
@@ -254,7 +253,7 @@ class _Transfer:
 
     def _read_note(self) -> dict[str, Any] | None:
         try:
-            note = read_json(self._note)
+            note = json.loads(self._note.read_text(encoding="utf-8"))
             known = {"total": note["total"], "version": note["version"]}
             return known if note["url"] == self.url else None
         except (OSError, ValueError, KeyError, TypeError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lampbench.errors import RequestError, unknown
+from lampbench.paths import expanded
 from lampbench.tasks import SETTINGS, SPLITS, Task
 
 
@@ -113,7 +114,7 @@ def find_files(data_dir: str | Path, task: Task, setting: str) -> TaskFiles:
     """
     if setting not in SETTINGS:
         raise unknown("setting", setting, SETTINGS)
-    data = Path(data_dir).expanduser()
+    data = expanded(data_dir)
     if data.exists() and not data.is_dir():
         raise RequestError(f"data folder {data} is a file, not a folder: name a folder with --data")
     if not data.is_dir():

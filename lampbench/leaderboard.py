@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lampbench.errors import RequestError, unknown
+from lampbench.paths import expanded
 from lampbench.published import Published, PublishedTable, load_published, published_tables
-from lampbench.record import Record
+from lampbench.record import Record, load_records
 from lampbench.replacing import write_atomic
-from lampbench.results_folder import load_records
 from lampbench.suite import Suite, build_suite
 
 FORMATS = ("md", "csv", "latex", "html")
@@ -94,7 +94,7 @@ def write_leaderboard(path: str | Path, board: Leaderboard, format: str | None =
         RequestError: the format is unclear, the folder is not there, or something else lies at that place.
         RunError: the file cannot be written.
     """
-    path = Path(path)
+    path = expanded(path)
     text = render(board, format or format_of(path))
     if not path.parent.is_dir():
         raise RequestError(f"--output {path}: no such folder {path.parent}; make it first")
@@ -125,7 +125,7 @@ def check_leaderboard(path: str | Path, board: Leaderboard, format: str | None =
     Raises:
         RequestError: the file cannot be read.
     """
-    path = Path(path)
+    path = expanded(path)
     try:
         old = path.read_bytes().decode("utf-8", errors="replace")
     except OSError as error:

@@ -17,10 +17,19 @@ def cache_dir() -> Path:
     `$LAMPBENCH_CACHE` where it is set, otherwise the user's cache folder of the operating system.
     """
     if chosen := os.environ.get("LAMPBENCH_CACHE"):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     from platformdirs import user_cache_path
 
     return user_cache_path("lampbench")
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path as a person writes it, with the home folder in place of a `~` at its start.
+
+    A shell does so for a word that begins with it, not in `--data=~/LaMP` and not in Python. The `~name` of
+    nobody stays as it is: such a folder is missing like any other.
+    """
+    return Path(os.path.expanduser(path))
 
 
 def require_writable(folder: Path, what: str, remedy: str) -> None:

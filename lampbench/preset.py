@@ -15,7 +15,7 @@ from typing import Any
 
 from lampbench.errors import RequestError, unknown
 from lampbench.extraction import EXTRACTIONS, Extract
-from lampbench.regular_file import read_regular
+from lampbench.paths import expanded
 from lampbench.tasks import SETTINGS, TASKS, get_task
 
 FOLDER = Path(__file__).parent / "presets"
@@ -24,8 +24,6 @@ MINI_DATA = "lamp-mini"
 """The `data` of a preset that runs on LaMP-mini: generated when it is first needed, not downloaded."""
 
 _PACKAGE = "package:"
-
-_LARGEST = 2**20  # bytes; the presets of the package have 2,000
 
 
 @dataclass(frozen=True)
@@ -103,18 +101,16 @@ def load_preset(name: str) -> Preset:
     Raises:
         RequestError: no such preset, or its file is wrong.
     """
-    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    path = expanded(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():
         if name.endswith(".toml"):
             raise RequestError(f"preset {name}: no such file")
         raise unknown("preset", name, preset_names())
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        content = toml.loads(read_regular(path, _LARGEST).decode("utf-8"))
-    except RecursionError:
-        raise RequestError(f"preset {path}: lists or tables too deep inside one another") from None
+        content = toml.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RequestError(f"preset {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise RequestError(f"preset {path}: {error}") from error
     return _preset(path, content)
 
 

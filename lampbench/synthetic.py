@@ -23,9 +23,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lampbench.bounded_json import BadJson, read_json
 from lampbench.errors import RequestError, unknown
-from lampbench.paths import require_writable
+from lampbench.paths import expanded, require_writable
 from lampbench.personas import DOMAINS, Document, Domain
 from lampbench.replacing import write_atomic
 from lampbench.tasks import SETTINGS, SPLITS, TASKS, Task, get_task
@@ -226,11 +225,11 @@ def _manifest_in(folder: Path, wanted: dict[str, Any], remedy: str) -> dict[str,
     found: Any = None
     try:
         if path.is_file():
-            found = read_json(path)
+            found = json.loads(path.read_text(encoding="utf-8"))
         # Hidden files do not count: a killed process and a desktop leave such.
         elif not folder.is_dir() or all(entry.name.startswith(".") for entry in folder.iterdir()):
             return None
-    except BadJson:  # no JSON: somebody else's file of that name
+    except ValueError:  # no JSON: somebody else's file of that name
         pass
     except OSError as error:
         raise RequestError(f"{folder} cannot be read ({error.strerror or error}): {remedy}") from error
@@ -263,7 +262,7 @@ def write_suite(
             cannot be written to; nothing has been written.
         RunError: writing failed half-way, such as on a full disk; the same call goes on from there.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     knobs = knobs or Knobs()
     chosen = [get_task(name) for name in (tasks or TASKS)]
     path = folder / MANIFEST
