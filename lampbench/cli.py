@@ -15,9 +15,10 @@ import typer
 
 from lampbench.cli_data import app as data_app
 from lampbench.cli_list import app as list_app
-from lampbench.cli_output import print_json, print_table, width
+from lampbench.cli_output import print_json, print_table, print_text, width
 from lampbench.cli_tables import compare, leaderboard
-from lampbench.errors import LampbenchError, RequestError, RunsError
+from lampbench.errors import LampbenchError, RequestError, RunsError, described
+from lampbench.terminal import close_streams, complain, open_streams, print_bug, refuses
 
 if TYPE_CHECKING:
     from lampbench.record import Record
@@ -47,40 +48,58 @@ MethodsDir = Annotated[
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command `lampbench`: exits with 0 (done), 1 (failed), 2 (the request was wrong) or 130 (Ctrl-C)."""
+    open_streams()
     words = spread_set(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        status = _status_of(words)
+        sys.stdout.flush()
+    except OSError:
+        refusal = refuses(sys.stdout)
+        if refusal is None:
+            raise
+        # A reader (`| head`) that has seen enough is no failure.
+        enough = isinstance(refusal, BrokenPipeError)
+        status = 0 if enough else _complain(f"standard output takes no more: {refusal.strerror}", 1)
+    close_streams()
+    sys.exit(status)
+
+
+def _status_of(words: Sequence[str]) -> int:
+    """Do what the words say; the exit status. What went wrong is told in one line, a bug is raised."""
     try:
         status = app(args=words, standalone_mode=False, prog_name="lampbench")
         if status == 130:  # what typer makes of Ctrl-C
-            _interrupted()
+            return _interrupted()
     except LampbenchError as error:
-        status = _complain(str(error), error.exit_status)
+        return _complain(str(error), error.exit_status)
     except KeyboardInterrupt:
-        status = _interrupted()
-    except BrokenPipeError:  # the reader (`| head`) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
+        return _interrupted()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # what typer makes of a reader that has seen enough
+            return 0
+        # Nothing here ends that way, and a stranger's code must not end a run in silence.
+        return _complain(f"ended half-way by {described(end)} in the code of a method or library", 1)
     except Exception as error:
-        if type(error).__name__ == "Abort":  # what older versions make of it
-            status = _interrupted()
-        elif (
-            type(error).__name__ == "NoArgsIsHelpError"
-        ):  # `lampbench data`: its message is the help, in lines
-            print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
-            status = 2
-        elif hasattr(error, "format_message"):  # typer's own errors: an unknown option, a missing argument
-            status = _complain(error.format_message(), 2)
-        else:
-            raise
-    sys.exit(status or 0)
+        kind = type(error).__name__
+        if kind == "Abort":  # what older versions make of Ctrl-C
+            return _interrupted()
+        if kind == "NoArgsIsHelpError":  # `lampbench data`: its message is the help, in lines
+            complain(error.format_message())  # type: ignore[attr-defined]
+            return 2
+        if hasattr(error, "format_message"):  # typer's own errors: an unknown option, a missing argument
+            return _complain(error.format_message(), 2)
+        sys.excepthook = print_bug
+        raise
+    return int(status or 0)
 
 
 def _complain(message: str, status: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    complain(f"error: {' '.join(message.split())}")
     return status
 
 
 def _interrupted() -> int:
-    print("interrupted: the same command goes on from here", file=sys.stderr)
+    complain("interrupted: the same command goes on from here")
     return 130
 
 
@@ -198,11 +217,11 @@ def _print_results(records: Sequence[Record], results: Path, json: bool) -> None
     if json:
         print_json([plain(record) for record in records])
         return
-    print(results_table(records, width()))
-    print(f"\nrecords: {results / records[0].suite}")
+    print_text(results_table(records, width()))
+    print_text(f"\nrecords: {results / records[0].suite}")
     official = sorted({r.task for r in records if not r.metrics})
     if official:
-        print(f"no golds, so no metrics, for {', '.join(official)}: see predictions_official.json there")
+        print_text(f"no golds, so no metrics, for {', '.join(official)}: see predictions_official.json there")
 
 
 @app.command()
@@ -259,7 +278,7 @@ def score(
     ]
     print_table(("task", "metric", "value", "n", "unparsed", "empty"), rows)
     for name, reason in skipped.items():
-        print(f"{name}: not scored: {reason}")
+        print_text(f"{name}: not scored: {reason}")
 
 
 @app.command()
@@ -271,7 +290,7 @@ def check(
     """Prove that a method keeps the rules: order, batches, seeds, empty histories, saving."""
     from lampbench.check import check_methods
 
-    reports = check_methods(method, tuple(methods_dir or ()), say=None if json else print)
+    reports = check_methods(method, tuple(methods_dir or ()), say=None if json else print_text)
     if json:
         print_json([report.to_json() for report in reports])
     if any(not report.passed for report in reports):

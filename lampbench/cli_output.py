@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from lampbench.terminal import printable, printable_lines
+
 
 def print_json(value: Any) -> None:
-    """The value as JSON, two spaces deep."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """The value as JSON, two spaces deep; characters that act on a terminal are escaped, as JSON does it."""
+    whole = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+    text = json.dumps(value, indent=2, ensure_ascii=not whole, allow_nan=False)
+    print("\n".join(_json_line(line) for line in text.split("\n")))
+
+
+def _json_line(line: str) -> str:
+    if line.isprintable():
+        return line
+    # Outside its strings JSON is ASCII, so what is left to escape stands in one.
+    return "".join(c if printable(c) == c else json.dumps(c)[1:-1] for c in line)
+
+
+def print_text(text: str = "", end: str = "\n") -> None:
+    """Lines of text, whatever is in them."""
+    print(printable_lines(text), end=end)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -33,6 +50,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> s
         rows: texts, as many as there are columns.
         width: columns of the terminal: the last column wraps at it, but keeps at least 20.
     """
+    rows = [[_cell(text) for text in row] for row in rows]
     sizes = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     indent = sum(sizes[:-1]) + 2 * (len(sizes) - 1)
     room = max(20, width - indent)
@@ -42,3 +60,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> s
         wrapped = textwrap.wrap(row[-1], room, break_on_hyphens=False) or [""]
         lines += [(start + wrapped[0]).rstrip(), *(" " * indent + part for part in wrapped[1:])]
     return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """The text on one line."""
+    return printable(re.sub(r"[\t\n\r\f\v]+", " ", text))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lampbench.cli_output import print_json, width
+from lampbench.cli_output import print_json, print_text, width
+from lampbench.errors import RunError
 
 Results = Annotated[Path, typer.Option("--results", help="the folder of records and predictions")]
 
@@ -31,7 +31,7 @@ def compare(
     if json:
         print_json(plain(comparison))
     else:
-        print(comparing.comparison_table(comparison, width()))
+        print_text(comparing.comparison_table(comparison, width()))
 
 
 def leaderboard(
@@ -56,13 +56,12 @@ def leaderboard(
     if json:
         print_json(plain(board))
     elif str(output) == "-":
-        print(boards.render(board, format or "md"), end="")
+        print_text(boards.render(board, format or "md"), end="")
     elif check:
         difference = boards.check_leaderboard(output, board, format)
         if difference:
-            print(difference, end="")
-            print(f"error: {output} is not what the records say: run lampbench leaderboard", file=sys.stderr)
-            raise typer.Exit(1)
-        print(f"{output} is up to date")
+            print_text(difference, end="")
+            raise RunError(f"{output} is not what the records say: run lampbench leaderboard")
+        print_text(f"{output} is up to date")
     else:
-        print(f"wrote {boards.write_leaderboard(output, board, format)}")
+        print_text(f"wrote {boards.write_leaderboard(output, board, format)}")

@@ -10,12 +10,12 @@ from pathlib import Path
 from lampbench import stats
 from lampbench.board_page import metric_label
 from lampbench.errors import RequestError, unknown
-from lampbench.record import Record
-from lampbench.results_folder import load_records
+from lampbench.record import Record, load_records
 from lampbench.seed_runs import SeedRuns, paired
 from lampbench.standing import stand
 from lampbench.suite import DIGITS, LEVEL
 from lampbench.tasks import get_task
+from lampbench.terminal import printable
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def comparison_table(comparison: Comparison, width: int = 80) -> str:
     if any(max(row.seeds) > 1 for row in comparison.rows):
         legend[-1] += " Scores are averaged over seeds."
     legend += [f"Left out: {task}: {reason}." for task, reason in comparison.left_out]
-    filled = (textwrap.fill(text, width, break_on_hyphens=False) for text in legend)
+    filled = (textwrap.fill(printable(text), width, break_on_hyphens=False) for text in legend)
     return "\n".join([*lines, "", *filled])
 
 

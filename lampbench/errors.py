@@ -34,10 +34,10 @@ class RunsError(RunError):
         self.records = list(records)
 
 
-def short(value: object, n: int = 60) -> str:
-    """A value as text for a message: its beginning, if it is long, since a file may hold anything."""
-    text = str(value)
-    return text if len(text) <= n else f"{text[:n]}…"
+def described(error: BaseException) -> str:
+    """An exception as one line: `ValueError: not today`."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def unknown(kind: str, value: object, allowed: Iterable[str]) -> RequestError:
@@ -48,7 +48,6 @@ def unknown(kind: str, value: object, allowed: Iterable[str]) -> RequestError:
     """
     names = list(allowed)
     by_lower = {name.lower(): name for name in names}
-    value = short(value)
-    nearest = difflib.get_close_matches(value.lower(), list(by_lower), n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(str(value).lower(), list(by_lower), n=1, cutoff=0.5)
     hint = f" did you mean '{by_lower[nearest[0]]}'?" if nearest else ""
     return RequestError(f"unknown {kind} '{value}':{hint} Known: {', '.join(names) or 'none'}")

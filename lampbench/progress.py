@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
+
+from lampbench.terminal import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -47,7 +50,7 @@ class _RichBar(Bar):
         self._task = rich.add_task(description, total=total)
 
     def _show(self, note: str) -> None:
-        text = f"{self.description} {note}".rstrip()
+        text = f"{self.description} {printable(note)}".rstrip()
         self._rich.update(self._task, completed=self.done, total=self.total, description=text)
 
     def close(self) -> None:
@@ -78,8 +81,8 @@ class _PlainBar(Bar):
         if self.total and rate > 0:
             parts.append(f"{clock((self.total - self.done) / rate)} left")
         if note:
-            parts.append(note)
-        print(", ".join(parts), file=self._stream, flush=True)
+            parts.append(printable(note))
+        _print_line(", ".join(parts), self._stream)
 
 
 class Progress:
@@ -93,7 +96,7 @@ class Progress:
     def __init__(self, style: str = "auto", stream: TextIO | None = None) -> None:
         self._stream = stream if stream is not None else sys.stderr
         if style == "auto":
-            style = "rich" if self._stream.isatty() else "plain"
+            style = "rich" if _draws(self._stream) else "plain"
         self.style = style
         self._rich: RichProgress | None = None
         self._open = 0
@@ -102,10 +105,11 @@ class Progress:
         """One line about what happens now."""
         if self.style == "none":
             return
+        text = printable(text)
         if self._rich is not None:
-            self._rich.console.print(text, highlight=False, markup=False)
+            self._rich.console.print(text, highlight=False, markup=False, emoji=False)
         else:
-            print(text, file=self._stream, flush=True)
+            _print_line(text, self._stream)
 
     @contextmanager
     def bar(self, description: str, total: int | None = None) -> Iterator[Bar]:
@@ -122,6 +126,7 @@ class Progress:
                 self._rich = None
 
     def _bar(self, description: str, total: int | None) -> Bar:
+        description = printable(description)
         if self.style == "none":
             return Bar(description, total)
         if self.style == "plain":
@@ -130,6 +135,16 @@ class Progress:
             self._rich = _rich_progress(self._stream)
             self._rich.start()
         return _RichBar(self._rich, description, total)
+
+
+def _draws(stream: TextIO) -> bool:
+    """Whether it is a terminal that can move its cursor: on one that cannot, rich shows no bar at all."""
+    return stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
+def _print_line(text: str, stream: TextIO) -> None:
+    with suppress(OSError):  # a full disk or a reader that has gone: no reason to end the work
+        print(text, file=stream, flush=True)
 
 
 def _rich_progress(stream: TextIO) -> RichProgress:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import closing
@@ -18,12 +17,13 @@ from lampbench.errors import LampbenchError, RunsError
 from lampbench.fitting import Session
 from lampbench.job import Questions, run_job
 from lampbench.models import ROLES, Models, model_name
-from lampbench.paths import CACHE_REMEDY, cache_dir, require_writable
+from lampbench.paths import CACHE_REMEDY, cache_dir, expanded, require_writable
 from lampbench.place import check_place, find_finished
 from lampbench.preset import MINI_DATA
 from lampbench.progress import Progress
 from lampbench.record import Record, shareable
 from lampbench.request import ALL, Job, Plan, RunRequest, make_plan
+from lampbench.terminal import complain
 
 if TYPE_CHECKING:
     from lampbench.data import TaskData
@@ -66,10 +66,10 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
     from lampbench.devices import resolve_device
 
     resolve_device(plan.models.device)
-    for broken in plan.left_out:
-        progress.say(f"left out, because it is broken: {broken}")
+    for reason in plan.left_out:
+        progress.say(f"left out: {reason}")
     questions = {task.name: open_questions(plan, task, progress) for task in plan.tasks}
-    models = Models(plan.models, progress)
+    models = Models(plan.models)
     session = Session(plan, models, {name: q.data for name, q in questions.items()}, progress, cache_dir())
     for job in plan.jobs:
         if session.learns(job.method, job.config, job.task):
@@ -96,7 +96,7 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
                 if len(plan.jobs) == 1:
                     raise
                 if not isinstance(error, LampbenchError):
-                    traceback.print_exc(file=sys.stderr)
+                    complain(traceback.format_exc().rstrip())
                 failures.append(f"{job.label} on {job.task.name}, seed {job.seed}: {error}")
                 progress.say(f"failed: {failures[-1]}")
             finally:
@@ -133,7 +133,7 @@ def open_questions(plan: Plan, task: Task, progress: Progress) -> Questions:
 
 def _data_folder(plan: Plan, task: Task, progress: Progress) -> Path:
     if plan.data != MINI_DATA:
-        return Path(plan.data).expanduser()
+        return expanded(plan.data)
     from lampbench.synthetic import Knobs, write_suite
 
     knobs = Knobs(setting=plan.setting)

@@ -8,6 +8,7 @@ from statistics import mean
 
 from lampbench.record import Record
 from lampbench.tasks import get_task, metric
+from lampbench.terminal import printable
 
 BOUNDS = {"best of pool": "upper", "worst of pool": "lower"}
 """Rows of methods that choose among answers, and where their records have them."""
@@ -34,8 +35,9 @@ def results_table(records: Sequence[Record], width: int = 80) -> str:
     first = max([len(_row_name(*name)) for name in names], default=0)
     blocks: list[list[str]] = [[]]
     used = first
+    heads = {label: f"{printable(label):>7}" for label in labels}
     for label in labels:
-        size = max(len(label), 7) + 2
+        size = len(heads[label]) + 2
         if blocks[-1] and used + size > width:
             blocks.append([])
             used = first
@@ -43,10 +45,10 @@ def results_table(records: Sequence[Record], width: int = 80) -> str:
         used += size
     parts = []
     for block in blocks:
-        lines = [" " * first + "".join(f"  {label:>{max(len(label), 7)}}" for label in block)]
+        lines = [" " * first + "".join(f"  {heads[label]}" for label in block)]
         for name in names:
             cells = _row(records, *name, labels)
-            shown = "".join(f"  {cells[label]:>{max(len(label), 7)}}" for label in block)
+            shown = "".join(f"  {cells[label]:>{len(heads[label])}}" for label in block)
             lines.append(f"{_row_name(*name):<{first}}{shown}")
         parts.append("\n".join(lines))
     if any("*" in part for part in parts):

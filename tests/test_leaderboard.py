@@ -550,3 +550,15 @@ def test_the_page_is_made_without_torch_and_pandas(results: Path) -> None:
 def test_made_up_runs_are_scored_like_real_ones() -> None:
     outputs, golds = answers("LaMP-2", 0.9)
     assert metrics.score("LaMP-2", outputs, golds).metrics["accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\n@", "＝"])
+def test_a_text_in_the_csv_is_no_formula_and_a_number_stays_one(tmp_path: Path, start: str) -> None:
+    formula = f'{start}HYPERLINK("http://x","y")'
+    add_run(tmp_path, "alpha", status="failed", error=formula, metrics={})
+    below_zero = {"accuracy": MetricRecord(-0.5, None, None, 60)}
+    add_run(tmp_path, "beta", data_changes={"limit": 60}, metrics=below_zero)
+    text = render(build_leaderboard(tmp_path), "csv")
+    rows = {row["part"]: row for row in csv.DictReader(io.StringIO(text))}
+    assert rows["failed"]["reason"] == "'" + formula.strip()
+    assert rows["limited"]["value"] == "-0.5"

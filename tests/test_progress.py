@@ -82,3 +82,40 @@ def test_a_terminal_gets_bars_that_nest_and_go_away() -> None:
 
 def test_times_are_short() -> None:
     assert [clock(s) for s in (0, 7.4, 750, 3723)] == ["0:00", "0:07", "12:30", "1:02:03"]
+
+
+@pytest.mark.parametrize(("term", "style"), [("dumb", "plain"), ("unknown", "plain"), ("xterm", "rich")])
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(
+    monkeypatch: pytest.MonkeyPatch, term: str, style: str
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    assert Progress("auto", Terminal()).style == style
+    assert Progress("auto", io.StringIO()).style == "plain"
+
+
+@pytest.mark.parametrize("style", ["plain", "rich"])
+def test_names_and_notes_neither_act_on_the_terminal_nor_are_markup(style: str, seconds: list[float]) -> None:
+    stream = Terminal()
+    shown = Progress(style, stream)
+    with shown.bar("[bold]a[/bold] \x1b]0;title\x07", 2) as bar:
+        seconds[0] += 20
+        bar.update(1, note="\x1b[2J:smile:")
+        shown.say("[red]left[/red] :smile: \x1b[2J")
+    text = stream.getvalue()
+    for part in (r"[bold]a[/bold] \x1b]0;title\x07", r"\x1b[2J:smile:", r"[red]left[/red] :smile: \x1b[2J"):
+        assert part in text
+    assert "\x1b]0;" not in text
+    assert "\x1b[2J" not in text
+
+
+def test_a_stream_that_takes_no_more_does_not_end_the_work(seconds: list[float]) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    shown = Progress("plain", Full())
+    shown.say("hello")
+    with shown.bar("predicting", 2) as bar:
+        seconds[0] += 20
+        bar.advance()
+    assert bar.done == 1
