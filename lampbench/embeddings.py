@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from lampbench.errors import RunError
-from lampbench.identity import ENCODER_LIBRARIES, known, library_versions
 
 if TYPE_CHECKING:
     from lampbench.encoder import TextEncoder
@@ -38,8 +37,7 @@ class EmbeddingKey:
 
     Attributes:
         encoder: id of the encoder.
-        revision: what tells it from others of its name (`lampbench.identity`).
-        libraries: the versions of those that compute it.
+        revision: its commit or the hash of its files.
         pooling: how it pools hidden states.
         max_length: tokens after which it cuts a text.
         arithmetic: the precision in which it computes.
@@ -52,7 +50,6 @@ class EmbeddingKey:
 
     encoder: str
     revision: str
-    libraries: str
     pooling: str
     max_length: int
     arithmetic: str
@@ -100,8 +97,7 @@ class EmbeddingStore:
         """
         key = EmbeddingKey(
             encoder=encoder.id,
-            revision=known(encoder.revision),
-            libraries=library_versions(*ENCODER_LIBRARIES),
+            revision=encoder.revision,
             pooling=encoder.pooling,
             max_length=encoder.max_length,
             arithmetic=str(encoder.dtype).removeprefix("torch."),

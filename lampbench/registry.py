@@ -3,7 +3,7 @@
 A method is a file. It is found in `lampbench/methods` (in a checkout: `methods/`), in the folders of
 `--methods-dir` and of the environment variable `LAMPBENCH_METHODS`, and through the entry-point group
 `lampbench.methods` of installed packages, whose entries name a module. Listing reads the files (see
-`lampbench.source`); only `load` imports one.
+`lampbench.source`) and runs none; only `load` imports one.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lampbench.errors import RequestError, unknown
-from lampbench.source import Option, find_module, read_method_file
+from lampbench.errors import RequestError, described, unknown
+from lampbench.imports import find_module
+from lampbench.paths import expanded
+from lampbench.source import Option, read_method_file
 from lampbench.variants import all_variants
 
 if TYPE_CHECKING:
@@ -103,14 +106,14 @@ def list_methods(
             found[resolved] = _read(path, origin, module)
     by_name: dict[str, MethodInfo] = {}
     for info in found.values():
-        other = by_name.get(info.name)
-        if other is not None and not (info.error or other.error):
+        if info.error:
+            continue
+        other = by_name.setdefault(info.name, info)
+        if other is not info:
             raise RequestError(
                 f"two methods are named '{info.name}': {other.where} and {info.where}; rename one of them"
             )
-        if other is None or other.error:
-            by_name[info.name] = info
-    return [by_name[name] for name in sorted(by_name)]
+    return sorted(found.values(), key=lambda info: (info.name, info.error or "", info.path))
 
 
 def find_method(name: str, methods_dir: str | Path | Iterable[str | Path] | None = None) -> MethodInfo:
@@ -119,13 +122,19 @@ def find_method(name: str, methods_dir: str | Path | Iterable[str | Path] | None
     Raises:
         RequestError: no such method, or its file is broken.
     """
-    methods = {info.name: info for info in list_methods(methods_dir)}
+    found = sorted(list_methods(methods_dir), key=lambda info: not info.error)
+    methods = {info.name: info for info in found}  # of one name, that which is not broken
     info = methods.get(name) or methods.get(name.lower())
     if info is None:
-        raise unknown("method", name, [m.name for m in methods.values() if not m.error])
+        raise unknown("method", name, sorted(m.name for m in found if not m.error))
     if info.error:
-        raise RequestError(f"method '{info.name}' is broken: {info.error} ({info.path})")
+        raise broken(info, info.error)
     return info
+
+
+def broken(info: MethodInfo, reason: str) -> RequestError:
+    """The error for a file that cannot be used."""
+    return RequestError(f"method '{info.name}' is broken: {reason} ({info.path})")
 
 
 def load(info: MethodInfo) -> LoadedMethod:
@@ -134,24 +143,37 @@ def load(info: MethodInfo) -> LoadedMethod:
     Raises:
         RequestError: the file is broken; the message names its exception.
     """
-    from dataclasses import is_dataclass
-
     from lampbench.method import Method
 
     try:
         module = _import(info)
-    except Exception as error:  # whatever a stranger's file may raise
-        raise RequestError(f"method '{info.name}' is broken: {_described(error)} ({info.path})") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a stranger's file may raise; SystemExit is no Exception
+        raise broken(info, described(error)) from error
     cls = getattr(module, "Method", None)
     if not (isinstance(cls, type) and issubclass(cls, Method)):
-        raise RequestError(f"method '{info.name}' is broken: its Method is no lampbench Method ({info.path})")
+        raise broken(info, "its Method is no lampbench Method")
     config = getattr(module, "Config", cls.default_config)
-    if not is_dataclass(config) or not isinstance(config, type):
-        raise RequestError(f"method '{info.name}' is broken: its Config is no dataclass ({info.path})")
+    reason = _config_fault(config)
+    if reason is not None:
+        raise broken(info, reason)
     missing = _left_open(cls)
     if missing is not None:  # better told now than once the models are loaded
-        raise RequestError(f"method '{info.name}' is broken: its Method defines no {missing} ({info.path})")
+        raise broken(info, f"its Method defines no {missing}")
     return LoadedMethod(info, cls, config)
+
+
+def _config_fault(config: Any) -> str | None:
+    """Why the options of a Config cannot be set; what `lampbench.source` finds, and what it cannot see."""
+    if not isinstance(config, type) or not is_dataclass(config):
+        return "its Config is no dataclass"
+    if "__dataclass_fields__" not in vars(config) and inspect.get_annotations(config):
+        return "its Config is no dataclass, only its base is"
+    for option in fields(config):
+        if option.init and option.default is MISSING and option.default_factory is MISSING:
+            return f"option {option.name} of its Config has no default"
+    return None
 
 
 def _left_open(cls: type[Method]) -> str | None:
@@ -165,16 +187,13 @@ def _left_open(cls: type[Method]) -> str | None:
     return None
 
 
-def _described(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def _folders(methods_dir: str | Path | Iterable[str | Path] | None) -> list[tuple[Path, str]]:
     given = [methods_dir] if isinstance(methods_dir, (str, Path)) else list(methods_dir or ())
-    folders = [(Path(folder), "--methods-dir") for folder in given]
+    folders = [(expanded(folder), "--methods-dir") for folder in given]
     folders += [
-        (Path(folder), f"${VARIABLE}") for folder in os.environ.get(VARIABLE, "").split(os.pathsep) if folder
+        (expanded(folder), f"${VARIABLE}")
+        for folder in os.environ.get(VARIABLE, "").split(os.pathsep)
+        if folder
     ]
     for folder, origin in folders:
         if not folder.is_dir():
@@ -215,8 +234,11 @@ def _entry_points() -> Iterable[tuple[Path, str, str]]:
 
 @lru_cache(maxsize=1024)
 def _read_at(path: Path, origin: str, module: str | None, _modified: int) -> MethodInfo:
-    source = read_method_file(path)
-    info = MethodInfo(
+    package = module or ""
+    if path.name != "__init__.py":
+        package = package.rpartition(".")[0]
+    source = read_method_file(path, package)
+    return MethodInfo(
         name=source.name or path.stem.replace("_", "-"),
         summary=source.summary,
         paper=source.paper,
@@ -227,20 +249,13 @@ def _read_at(path: Path, origin: str, module: str | None, _modified: int) -> Met
         module=module,
         error=source.error,
     )
-    if source.doubt and not source.error:
-        # Reading cannot tell whether this file imports; trying can.
-        try:
-            _import(info)
-        except Exception as error:  # whatever a stranger's file may raise
-            return replace(info, error=_described(error))
-    return info
 
 
 def _read(path: Path, origin: str, module: str | None) -> MethodInfo:
     try:
         modified = path.stat().st_mtime_ns
     except OSError as error:
-        return MethodInfo(path.stem, "", "", (), {}, origin, path, module, _described(error))
+        return MethodInfo(path.stem, "", "", (), {}, origin, path, module, described(error))
     return _read_at(path, origin, module, modified)
 
 

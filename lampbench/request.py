@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from lampbench.extraction import EXTRACTIONS
 from lampbench.foundations import Foundations, method_config
 from lampbench.method import RunSettings
 from lampbench.models import ModelChoice
-from lampbench.paths import require_writable
+from lampbench.paths import expanded, require_writable
 from lampbench.preset import Preset, load_preset
 from lampbench.record import shareable
-from lampbench.registry import LoadedMethod, find_method, list_methods, load
+from lampbench.registry import LoadedMethod, broken, find_method, list_methods, load
 from lampbench.tasks import SETTINGS, TASKS, Task, get_task
 from lampbench.views import check_view
 
@@ -124,6 +124,7 @@ def make_plan(request: RunRequest) -> Plan:
     Raises:
         RequestError: anything in it is wrong.
     """
+    request = _at_home(request)
     preset = load_preset(request.preset)
     tasks = [get_task(name) for name in _names(request.task, TASKS)]
     setting = request.setting or preset.setting
@@ -142,7 +143,7 @@ def make_plan(request: RunRequest) -> Plan:
         if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=+,-]*", name):
             raise RequestError(f"{option} '{name}': use letters, digits and . _ = + , - only")
     seeds = _seeds(request.seed)
-    chosen = _methods(request)
+    chosen, left_out = _methods(request)
     settings = parse_settings(request.set)
     results = Path(request.results)
     require_writable(results, "--results", "choose another folder")
@@ -184,8 +185,17 @@ def make_plan(request: RunRequest) -> Plan:
         results=results,
         jobs=tuple(jobs),
         foundations=foundations,
-        left_out=_broken(request),
+        left_out=left_out,
     )
+
+
+def _at_home(request: RunRequest) -> RunRequest:
+    """The request with the home folder in place of `~` in its paths."""
+    paths = {name: getattr(request, name) for name in ("data", "llm", "encoder", "retriever", "results")}
+    written: dict[str, Any] = {
+        name: str(expanded(path)) for name, path in paths.items() if str(path).startswith("~")
+    }
+    return replace(request, **written)
 
 
 # Methods and their options
@@ -201,21 +211,23 @@ def _names(value: Names, everything: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(expanded))
 
 
-def _methods(request: RunRequest) -> list[tuple[LoadedMethod, str | None]]:
-    """The methods asked for with their named variants."""
-    infos = {info.name: info for info in list_methods(request.methods_dir) if not info.error}
+def _methods(request: RunRequest) -> tuple[list[tuple[LoadedMethod, str | None]], tuple[str, ...]]:
+    """The methods asked for with their named variants, and why some of `all` cannot be had."""
+    infos = list_methods(request.methods_dir)
+    asked = _names(request.method, {ALL: None})
+    left_out = [str(broken(info, info.error)) for info in infos if info.error and ALL in asked]
     chosen = []
-    for spec in _names(request.method, infos):
+    for spec in _names(request.method, {info.name: info for info in infos if not info.error}):
         name, _, named = spec.partition("+")
-        chosen.append((load(find_method(name, request.methods_dir)), named or None))
-    return chosen
-
-
-def _broken(request: RunRequest) -> tuple[str, ...]:
-    """What `all` cannot include."""
-    if ALL not in (request.method.split(",") if isinstance(request.method, str) else request.method):
-        return ()
-    return tuple(f"{m.name}: {m.error} ({m.path})" for m in list_methods(request.methods_dir) if m.error)
+        try:
+            chosen.append((load(find_method(name, request.methods_dir)), named or None))
+        except RequestError as error:  # what reading its file could not tell
+            if spec in asked:
+                raise
+            left_out.append(str(error))
+    if not chosen:
+        raise RequestError(f"no method can be run: {'; '.join(left_out)}")
+    return chosen, tuple(left_out)
 
 
 def _check_places(jobs: Sequence[Job]) -> None:

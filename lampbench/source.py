@@ -1,16 +1,18 @@
-"""Reading a method file without running it: name, summary, paper, options, and whether it would import."""
+"""Reading a method file without running it: name, summary, paper, options, and what is wrong with it."""
 
 from __future__ import annotations
 
 import ast
-import importlib.util
 import io
+import json
+import re
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from lampbench.imports import find_module, import_fault, parsed
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class MethodSource:
     """What a method file says of itself.
 
     Attributes:
-        error: the file is certainly broken, and this is its exception.
-        doubt: the file may be broken; only importing it can tell.
+        error: why it can certainly not be used, mostly as the exception that importing it would raise. None
+            means that reading finds no reason: importing may.
     """
 
     name: str = ""
@@ -38,56 +40,67 @@ class MethodSource:
     options: tuple[Option, ...] = ()
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     error: str | None = None
-    doubt: bool = False
 
 
-def read_method_file(path: Path) -> MethodSource:
-    """Read the file; never raises for what is in it."""
+def read_method_file(path: Path, package: str = "") -> MethodSource:
+    """Read the file; never raises for what is in it, and never runs it.
+
+    Args:
+        path: the file.
+        package: the package that it belongs to, if it does.
+    """
+    if not path.is_file():  # a pipe would be waited for
+        return MethodSource(error="it is no file")
     try:
         text = path.read_text(encoding="utf-8")
-        tree = ast.parse(text, filename=str(path))
-    except (OSError, SyntaxError, ValueError) as error:
-        message = f"{error.msg} (line {error.lineno})" if isinstance(error, SyntaxError) else str(error)
-        return MethodSource(error=f"{type(error).__name__}: {message}")
+        return _read(ast.parse(text, filename=str(path)), text, path, package)
+    except SyntaxError as error:
+        return MethodSource(error=f"{type(error).__name__}: {error.msg} (line {error.lineno})")
+    except (OSError, ValueError) as error:
+        return MethodSource(error=f"{type(error).__name__}: {error}")
+    except (RecursionError, MemoryError):
+        return MethodSource(error="it is nested too deeply to be read")
+
+
+def _read(tree: ast.Module, text: str, path: Path, package: str) -> MethodSource:
     method = _class(tree, "Method")
     if method is None:
         return MethodSource(error="it has no class named Method")
-    source = MethodSource()
     values = _class_values(method)
-    source.name = str(values.get("name", ""))
+    name, variants = values.get("name", ""), values.get("variants", {})
     docstring = ast.get_docstring(tree) or ""
-    source.summary = str(values.get("summary", "")) or docstring.partition("\n")[0]
-    source.paper = str(values.get("paper", ""))
-    variants = values.get("variants", {})
-    source.variants = variants if isinstance(variants, dict) else {}
-    if not source.name:
+    source = MethodSource(
+        summary=str(values.get("summary", "")) or docstring.partition("\n")[0],
+        paper=str(values.get("paper", "")),
+    )
+    if not name:
         source.error = 'its class Method has no name (name = "…")'
+    elif not isinstance(name, str) or not _NAME.fullmatch(name) or name == "all":
+        source.error = f"its name {name!r} will not do: use letters, digits, - _ . and not 'all'"
+    else:
+        source.name = name
+    if _are_variants(variants):
+        source.variants = variants
+    else:
+        source.error = source.error or 'its variants are not of the form {"name": {"option": value}}'
     source.options = tuple(_options(tree, text, path).values())
-    source.doubt = any(_doubtful(statement) for statement in tree.body)
+    source.error = source.error or import_fault(tree, package) or _config_fault(tree)
+    if source.error is None and not (method.bases or method.keywords or method.decorator_list):
+        source.error = "its Method is no lampbench Method: write class Method(lampbench.method.Method)"
     return source
 
 
-def find_module(name: str) -> Path | None:
-    """The file of a module, found without importing its packages; None if there is none."""
-    top, *rest = name.split(".")
+_NAME = re.compile(r"\w[\w.-]*")  # of a folder and of a word of --method, where + and , mean something
+
+
+def _are_variants(value: Any) -> bool:
     try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    if spec is None:
-        return None
-    if not rest:
-        return Path(spec.origin) if spec.origin else Path(top)
-    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    if top == "lampbench" and rest[0] == "methods":
-        folders += [folder.parent for folder in folders]  # a checkout's methods/ stands beside the package
-    for part in rest[:-1]:
-        folders = [folder / part for folder in folders if (folder / part).is_dir()]
-    for folder in folders:
-        for candidate in (folder / f"{rest[-1]}.py", folder / rest[-1] / "__init__.py"):
-            if candidate.is_file():
-                return candidate
-    return None
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(options, dict) for name, options in value.items()
+    )
 
 
 # Classes and their fields
@@ -112,15 +125,9 @@ def _class_values(node: ast.ClassDef) -> dict[str, Any]:
             continue
         try:
             values[name] = ast.literal_eval(value)
-        except ValueError:
+        except (ValueError, TypeError):
             continue
     return values
-
-
-@lru_cache(maxsize=64)
-def _parsed(path: Path) -> tuple[ast.Module, str]:
-    text = path.read_text(encoding="utf-8")
-    return ast.parse(text), text
 
 
 def _options(tree: ast.Module, text: str, path: Path, name: str = "Config") -> dict[str, Option]:
@@ -140,7 +147,7 @@ def _options(tree: ast.Module, text: str, path: Path, name: str = "Config") -> d
         if source is None or source.resolve() == path.resolve():
             return {}
         try:
-            other, other_text = _parsed(source)
+            other, other_text = parsed(source)
         except (OSError, SyntaxError):
             return {}
         return _options(other, other_text, source, original)
@@ -148,20 +155,25 @@ def _options(tree: ast.Module, text: str, path: Path, name: str = "Config") -> d
     for base in reversed(node.bases):  # the order of dataclasses: the last base has the first fields
         if _name(base) not in ("", name):
             options |= _options(tree, text, path, _name(base))
-    comments = _comments(text)
     lines = text.splitlines()
+    comments = _comments(lines, node)
+    for name, statement in _fields(node):
+        options[name] = Option(
+            name=name,
+            type=ast.unparse(statement.annotation),
+            default=_default(statement.value),
+            help=_comment_of(statement, comments, lines),
+        )
+    return options
+
+
+def _fields(node: ast.ClassDef) -> Iterator[tuple[str, ast.AnnAssign]]:
+    """The fields that the class itself has if it is a dataclass."""
     for statement in node.body:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            kind = ast.unparse(statement.annotation)
-            if kind.startswith("ClassVar"):
-                continue
-            options[statement.target.id] = Option(
-                name=statement.target.id,
-                type=kind,
-                default=_default(statement.value),
-                help=_comment_of(statement, comments, lines),
-            )
-    return options
+            kind = ast.unparse(statement.annotation).removeprefix("typing.").removeprefix("dataclasses.")
+            if not kind.startswith(("ClassVar", "KW_ONLY")):
+                yield statement.target.id, statement
 
 
 def _default(value: ast.expr | None) -> str:
@@ -189,11 +201,14 @@ def _imported(tree: ast.Module, name: str) -> tuple[str, str] | None:
     return None
 
 
-def _comments(text: str) -> dict[int, str]:
-    """Comment per line number."""
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+def _comments(lines: list[str], node: ast.ClassDef) -> dict[int, str]:
+    """Comment per line number of the file, of the lines of a class: those of a whole file take ten times as long."""
+    before = node.lineno - 1
+    text = "\n".join(lines[before : node.end_lineno]) + "\n"
     return {
-        token.start[0]: token.string.lstrip("#").strip() for token in tokens if token.type == tokenize.COMMENT
+        before + token.start[0]: token.string.lstrip("#").strip()
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type == tokenize.COMMENT
     }
 
 
@@ -211,69 +226,56 @@ def _comment_of(statement: ast.stmt, comments: dict[int, str], lines: list[str])
     return " ".join(above)
 
 
-# Could it be imported?
+# Is the Config one whose options can be set?
 
 
-def _doubtful(statement: ast.stmt) -> bool:
-    """Whether this module-level statement may fail when the file is imported.
+def _config_fault(tree: ast.Module) -> str | None:
+    """Why the options of the file's Config cannot be set; None where reading finds no reason."""
+    config = _class(tree, "Config")
+    if config is None:
+        return None
+    names = [name for name, _ in _fields(config)]
+    decorated = _is_decorated(config)
+    if decorated is False:
+        inherited = [_is_dataclass(tree, base) for base in config.bases]
+        if None not in inherited and (names or not any(inherited)):
+            return "its Config is no dataclass: write @dataclass(frozen=True) above it"
+    if not decorated:
+        return None
+    for name, option in _fields(config):
+        if names.count(name) > 1:
+            return f"its Config has the option {name} twice"
+        if not _has_default(option.value):
+            return f"option {name} of its Config has no default: every method runs without --set, too"
+    for statement in config.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            name = statement.targets[0].id
+            if isinstance(statement.value, ast.Constant) and name.islower() and name[0] != "_":
+                return f"{name} in its Config has no type, so it is no option: write {name}: … = …"
+    return None
 
-    Imports of what exists, definitions and constants do not; the rest is left to a trial.
-    """
-    if isinstance(statement, (ast.Import, ast.ImportFrom)):
-        return not all(_exists(*target) for target in _targets(statement))
-    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Pass)):
+
+def _is_decorated(node: ast.ClassDef) -> bool | None:
+    """Whether the class is made a dataclass by its decorator; None: another one, or a metaclass, may do it."""
+    names = {_name(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list}
+    return True if "dataclass" in names else None if names or node.keywords else False
+
+
+def _is_dataclass(tree: ast.Module, base: ast.expr) -> bool | None:
+    """Whether a base class is a dataclass; None: it lies outside this file and lampbench."""
+    name = _name(base)
+    node = _class(tree, name)
+    if node is not None:
+        decorated = _is_decorated(node)
+        inherited = [_is_dataclass(tree, above) for above in node.bases]
+        return decorated if decorated is not False else None if None in inherited else any(inherited)
+    if name == "object":
         return False
-    if isinstance(statement, ast.If):
-        if _name(statement.test) == "TYPE_CHECKING":
-            return any(_doubtful(inner) for inner in statement.orelse)
-        return True
-    if isinstance(statement, ast.Expr):
-        return not isinstance(statement.value, ast.Constant)
-    if isinstance(statement, (ast.Assign, ast.AnnAssign)):
-        return any(isinstance(node, (ast.Call, ast.BinOp, ast.Await)) for node in ast.walk(statement))
-    return True
+    module, _ = _imported(tree, name) or (ast.unparse(base), "")
+    return True if module.partition(".")[0] == "lampbench" else None
 
 
-def _targets(statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str | None]]:
-    """(module, name in it) of everything imported."""
-    if isinstance(statement, ast.Import):
-        yield from ((alias.name, None) for alias in statement.names)
-    elif statement.level:
-        yield "", None  # a relative import: only an import can tell
-    else:
-        yield from ((statement.module or "", alias.name) for alias in statement.names)
-
-
-def _exists(module: str, name: str | None) -> bool:
-    if not module:
-        return False
-    top = module.split(".")[0]
-    if top != "lampbench":
-        return _top_level_exists(top)
-    path = find_module(module)
-    if path is None:
-        return False
-    if name is None or name == "*":
-        return True
-    return name in _names_in(path) or find_module(f"{module}.{name}") is not None
-
-
-@lru_cache(maxsize=256)
-def _top_level_exists(top: str) -> bool:
-    return find_module(top) is not None
-
-
-@lru_cache(maxsize=64)
-def _names_in(path: Path) -> frozenset[str]:
-    """The names that a module defines or imports at its top level."""
-    names: set[str] = set()
-    for node in _parsed(path)[0].body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            names.add(node.name)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            names |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.Assign):
-            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            names.add(node.target.id)
-    return frozenset(names)
+def _has_default(value: ast.expr | None) -> bool:
+    if isinstance(value, ast.Call) and _name(value.func) == "field":
+        return any(keyword.arg in ("default", "default_factory", "init", None) for keyword in value.keywords)
+    return value is not None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ import pytest
 from lampbench import registry
 from lampbench.errors import RequestError
 from lampbench.registry import find_method, list_methods, load
+from lampbench.request import RunRequest, make_plan
 
 GOOD = '''"""Ranks nothing new.
 
@@ -109,21 +112,48 @@ def test_a_retrieval_method_without_a_config_has_the_options_of_its_kind(tmp_pat
     assert load(info).config().k == 4
 
 
+BARE = (
+    "import lampbench.method\nclass Method(lampbench.method.Method):\n    name = 'x'\n"
+    "    def predict(self, *a): pass\n"
+)
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
         ("def f(:\n", "SyntaxError"),
-        ("import a_module_that_is_not_there\nclass Method:\n    name = 'x'\n", "ModuleNotFoundError"),
-        ("from lampbench.method import Nothing\nclass Method:\n    name = 'x'\n", "ImportError"),
-        ("from .sibling import x\nclass Method:\n    name = 'x'\n", "ImportError"),
-        ("raise RuntimeError('not today')\nclass Method:\n    name = 'x'\n", "RuntimeError: not today"),
-        ("X = 1 / 0\nclass Method:\n    name = 'x'\n", "ZeroDivisionError"),
+        ("x = €", "SyntaxError"),
+        ("x = " + "-" * 50_000 + "1\n", "nested too deeply"),
+        ("import a_module_that_is_not_there\n" + BARE, "ModuleNotFoundError: No module named 'a_module_that"),
+        (
+            "from lampbench.nothing import x\n" + BARE,
+            "ModuleNotFoundError: No module named 'lampbench.nothing'",
+        ),
+        ("from lampbench.method import Nothing\n" + BARE, "ImportError: cannot import name 'Nothing'"),
+        ("from lampbench import nothing\n" + BARE, "ImportError: cannot import name 'nothing'"),
+        ("from .sibling import x\n" + BARE, "ImportError: attempted relative import"),
+        ("raise RuntimeError('not today')\n" + BARE, "raise RuntimeError('not today')"),
         ("x = 1\n", "no class named Method"),
         ("class Method:\n    pass\n", "no name"),
-        ("x = €", "SyntaxError"),
+        ("class Method:\n    name = 5\n", "its name 5 will not do"),
+        ("class Method:\n    name = 'all'\n", "its name 'all' will not do"),
+        ("class Method:\n    name = '../up'\n", "its name '../up' will not do"),
+        ("class Method:\n    name = 'x'\n", "no lampbench Method"),
+        (BARE + "    variants = {'a': 1}\n", "its variants are not of the form"),
+        (BARE + "    variants = {'a': {'k': b'1'}}\n", "its variants are not of the form"),
+        (BARE + "class Config:\n    k: int = 1\n", "its Config is no dataclass"),
+        (BARE + "class Base:\n    pass\nclass Config(Base):\n    k: int = 1\n", "its Config is no dataclass"),
+        (
+            BARE + "class Config(lampbench.method.ProfileConfig):\n    k: int = 1\n",
+            "its Config is no dataclass",
+        ),
+        (BARE + "@dataclass\nclass Config:\n    k: int\n", "option k of its Config has no default"),
+        (BARE + "@dataclass\nclass Config:\n    k: int = field()\n", "option k of its Config has no default"),
+        (BARE + "@dataclass\nclass Config:\n    k: int = 1\n    k: int = 2\n", "has the option k twice"),
+        (BARE + "@dataclass\nclass Config:\n    k = 1\n", "k in its Config has no type"),
     ],
 )
-def test_a_broken_file_is_listed_with_its_exception(tmp_path: Path, text: str, error: str) -> None:
+def test_what_reading_can_tell_of_a_broken_file_is_listed(tmp_path: Path, text: str, error: str) -> None:
     write(tmp_path, "wrong.py", text)
     write(tmp_path, "right.py", GOOD.format(name="right"))
     by_file = {info.path.name: info for info in list_methods(tmp_path)}
@@ -131,6 +161,124 @@ def test_a_broken_file_is_listed_with_its_exception(tmp_path: Path, text: str, e
     assert by_file["right.py"].error is None
     with pytest.raises(RequestError, match="is broken: "):
         find_method(by_file["wrong.py"].name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "try:\n    import a_module_that_is_not_there\nexcept ImportError:\n    pass\n" + BARE,
+        "import sys\nif sys.version_info > (9,):\n    import a_module_that_is_not_there\n" + BARE,
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a_module_that_is_not_there\n" + BARE,
+        "import os.path\nfrom lampbench import run, list_methods\n" + BARE,
+        BARE + "    def fit(self, bench, train):\n        import a_module_that_is_not_there\n",
+        BARE
+        + "@dataclass\nclass Config:\n    N: ClassVar[int]\n    LIMIT = 4\n    _seen = 1\n    k: int = 1\n",
+        BARE + "class Config(lampbench.method.ProfileConfig):\n    pass\n",
+        "from typer import Typer as Base\n" + BARE + "class Config(Base):\n    k: int = 1\n",
+        BARE + "@made\nclass Config:\n    k: int\n",
+    ],
+)
+def test_what_reading_cannot_tell_is_not_held_against_a_file(tmp_path: Path, text: str) -> None:
+    write(tmp_path, "open.py", text)
+    assert find_method("x", tmp_path).error is None
+
+
+def test_a_folder_that_the_file_itself_puts_on_the_path_is_used(tmp_path: Path) -> None:
+    write(tmp_path / "beside", "helper_of_mine.py", "")
+    setup = f"import sys\nsys.path.insert(0, {str(tmp_path / 'beside')!r})\nimport helper_of_mine\n"
+    write(tmp_path / "methods", "mine.py", setup + BARE)
+    assert load(find_method("x", tmp_path / "methods")).name == "x"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("import sys\nsys.exit(0)\n", "SystemExit: 0"),
+        ("exit()\n", "SystemExit: None"),
+        ("X = 1 / 0\n", "ZeroDivisionError: division by zero"),
+        ("def f(): raise BaseException('mine')\nf()\n", "BaseException: mine"),
+    ],
+)
+def test_a_file_runs_only_when_it_is_loaded_and_cannot_end_the_program(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    mark = tmp_path / "ran"
+    path = write(tmp_path / "methods", "sly.py", f"open({str(mark)!r}, 'w').close()\n{text}{BARE}")
+    info = find_method("x", tmp_path / "methods")
+    assert (info.error, mark.exists()) == (None, False)
+    with pytest.raises(RequestError) as error:
+        load(info)
+    assert str(error.value) == f"method 'x' is broken: {told} ({path})"
+    assert mark.exists()
+
+
+def test_all_methods_are_those_that_can_be_loaded_and_the_others_are_told(tmp_path: Path) -> None:
+    exits = write(tmp_path / "methods", "exits.py", f"import sys\nsys.exit(0)\n{BARE}")
+    halves = write(tmp_path / "methods", "halves.py", "def f(:\n")
+    request = RunRequest("all", "LaMP-3", results=tmp_path / "results", methods_dir=tmp_path / "methods")
+    plan = make_plan(request)
+    assert {"adhoc", "bm25"} <= {job.method.name for job in plan.jobs}
+    assert plan.left_out == (
+        f"method 'halves' is broken: SyntaxError: invalid syntax (line 1) ({halves})",
+        f"method 'x' is broken: SystemExit: 0 ({exits})",
+    )
+    for named in ("x", "all,x", ["bm25", "x"]):
+        with pytest.raises(RequestError, match="method 'x' is broken: SystemExit: 0"):
+            make_plan(replace(request, method=named))
+
+
+def test_ctrl_c_while_a_file_is_loaded_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    write(tmp_path, "slow.py", f"def f(): raise KeyboardInterrupt\nf()\n{BARE}")
+    with pytest.raises(KeyboardInterrupt):
+        load(find_method("x", tmp_path))
+
+
+@pytest.mark.parametrize("call", ["sys.exit(0)", "os._exit(0)", "input()", "[0 for _ in iter(int, 1)]"])
+def test_the_list_is_complete_whatever_a_file_would_do(tmp_path: Path, call: str) -> None:
+    write(tmp_path, "sly.py", f"import os, sys\n{call}\n{BARE}")
+    words = ["list", "methods", "--methods-dir", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "lampbench", *words], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {"x", "bm25"} <= {line.split()[0] for line in done.stdout.splitlines()}
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.py")
+    (tmp_path / "folder.py").mkdir()
+    errors = {info.path.name: info.error for info in list_methods(tmp_path) if info.error}
+    assert errors == {"pipe.py": "it is no file", "folder.py": "it is no file"}
+
+
+def test_a_broken_file_neither_hides_a_method_of_its_name_nor_is_hidden(tmp_path: Path) -> None:
+    write(tmp_path, "bm25.py", "def f(:\n")
+    found = [info.error is None for info in list_methods(tmp_path) if info.name == "bm25"]
+    assert found == [True, False]
+    assert find_method("bm25", tmp_path).error is None
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("Config = dict", "its Config is no dataclass"),
+        ("def made(c): return c\n@made\nclass Config:\n    k: int = 1", "its Config is no dataclass"),
+        (
+            "def made(c): return c\n@made\nclass Config(lampbench.method.ProfileConfig):\n    k: int = 1",
+            "its Config is no dataclass, only its base is",
+        ),
+        (
+            "import dataclasses\nConfig = dataclasses.make_dataclass('Config', ['k'])",
+            "option k of its Config",
+        ),
+    ],
+)
+def test_a_config_whose_options_cannot_be_set_is_refused_when_it_is_loaded(
+    tmp_path: Path, config: str, told: str
+) -> None:
+    write(tmp_path, "odd.py", f"{BARE}{config}\n")
+    with pytest.raises(RequestError, match=f"method 'x' is broken: {told}"):
+        load(find_method("x", tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +308,8 @@ def test_what_reading_cannot_see_is_told_when_the_method_is_loaded(tmp_path: Pat
         "@dataclass\n"
         "class Config:\n"
         "    items: list = []\n"
-        "class Method:\n"
+        "import lampbench.method\n"
+        "class Method(lampbench.method.Method):\n"
         "    name = 'sly'\n"
     )
     path = write(tmp_path, "sly.py", text)
