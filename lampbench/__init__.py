@@ -8,8 +8,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from lampbench.frame import predictions_frame, results_frame
-    from lampbench.record import load_records
     from lampbench.registry import list_methods
+    from lampbench.results_folder import load_records
     from lampbench.runner import run
 
 __all__ = ["__version__", "list_methods", "load_records", "predictions_frame", "results_frame", "run"]
@@ -17,7 +17,7 @@ __all__ = ["__version__", "list_methods", "load_records", "predictions_frame", "
 # Imported on first use: `import lampbench` costs nothing, and `lampbench --help` never loads torch.
 _LAZY = {
     "list_methods": "lampbench.registry",
-    "load_records": "lampbench.record",
+    "load_records": "lampbench.results_folder",
     "predictions_frame": "lampbench.frame",
     "results_frame": "lampbench.frame",
     "run": "lampbench.runner",

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lampbench.dates import read_dates
 from lampbench.errors import RequestError
 from lampbench.floors import constant_floors
 from lampbench.layout import SplitFiles, TaskFiles, find_files
@@ -30,7 +31,6 @@ from lampbench.official import (
     task_problem,
 )
 from lampbench.prompts import own_title, query
-from lampbench.retrieval import parse_date
 from lampbench.store import DigestRows, content_digest
 from lampbench.tasks import SPLITS, Task, get_task
 
@@ -249,13 +249,10 @@ class _SplitReader:
         self._report.findings[finding].add(name)
 
     def _read_golds(self, source: SourceFile) -> None:
-        name, entries = source.golds()
         self._report.golds = 0
-        if problem := task_problem(self._task, self._files.setting, name):
-            self._report.broken.append(f"{source.path} {problem}")
-        for number, entry in enumerate(entries, 1):
+        for number, entry in source.golds():
             try:
-                id, output = parse_gold(entry)
+                id, output = parse_gold(self._task, entry)
             except Malformed as error:
                 self._count("malformed_golds", f"gold {number} {error}")
                 continue
@@ -268,6 +265,8 @@ class _SplitReader:
                 self._count("empty_golds", id)
             elif self._task.labels and output.strip() not in self._task.labels:
                 self._count("foreign_golds", id)
+        if problem := task_problem(self._task, self._files.setting, source.task):
+            self._report.broken.append(f"{source.path} {problem}")
 
     def _read_questions(self, source: SourceFile) -> None:
         for number, record in source.records():
@@ -289,21 +288,22 @@ class _SplitReader:
         ids = [item_id(item) for item in question.profile]
         if len(set(ids)) < len(ids):
             self._count("repeated_item_ids", question.id)
-        dates = []
+        written = []
         for item in question.profile:
             content = item_content(self._task, item)
             self._distinct.add(content_digest(content))
             fields = len(self._task.item_fields)
             if not all(text and text.strip() for text in content[:fields]):
                 self._count("blank_items", question.id)
-            written = content[fields]
-            date = parse_date(written) if written is not None else None
-            if written is None or date is None:
+            written.append(content[fields])
+        dates = []
+        for text, date in zip(written, read_dates(written), strict=True):
+            if text is None or date is None:
                 self._count("undated_items", question.id)
                 continue
             dates.append(date)
-            self._dates["first"] = min(self._dates.get("first", (date, written)), (date, written))
-            self._dates["last"] = max(self._dates.get("last", (date, written)), (date, written))
+            self._dates["first"] = min(self._dates.get("first", (date, text)), (date, text))
+            self._dates["last"] = max(self._dates.get("last", (date, text)), (date, text))
         if dates != sorted(dates):
             self._count("unsorted_profiles", question.id)
         self._look_for_leaks(question)

@@ -345,6 +345,10 @@ class Bench:
         """A progress bar: `with bench.progress("ranking", n) as bar: bar.advance()`."""
         return self._progress.bar(description, total)
 
+    def say(self, text: str) -> None:
+        """One line for the user, among those of progress."""
+        self._progress.say(text)
+
     def method(self, name: str, **options: Any) -> Fitted:
         """Another method, fitted on the same task, data, LLM and seed.
 

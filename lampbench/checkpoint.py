@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -16,17 +14,17 @@ from typing import Any
 import torch
 import transformers
 from huggingface_hub import errors as hub_errors
-from huggingface_hub import try_to_load_from_cache
 from huggingface_hub import utils as hub_utils
 from safetensors import SafetensorError
 from transformers.activations import NewGELUActivation
 
 from lampbench.batching import is_out_of_memory
+from lampbench.bounded_json import BadJson, read_json
 from lampbench.errors import RequestError, RunError
+from lampbench.identity import model_revision
 from lampbench.verify import WEIGHT_FILES, verify_weights
 
 VOCABULARY_FILES = ("tokenizer.json", "*.model", "*.spm", "vocab.*", "tekken.json")
-HASHED_WHOLE = 100 << 20  # bytes; of larger files the ends are hashed
 
 
 @dataclass(frozen=True)
@@ -37,13 +35,13 @@ class Checkpoint:
         model: the model with its language-modelling head, in evaluation mode.
         tokenizer: its tokenizer, which truncates on the right.
         id: the hub name, or the name of the folder.
-        revision: the hub's commit, or a hash of the folder's files.
+        revision: see `lampbench.identity.model_revision`.
     """
 
     model: Any
     tokenizer: Any
     id: str
-    revision: str
+    revision: str | None
 
 
 def load_checkpoint(
@@ -91,8 +89,8 @@ def load_checkpoint(
     _fuse_gelu(model)
     if not place:
         model.to(device)
-    commit = hub_commit(name) if folder is None else None
-    verify_weights(model, name, folder, commit)
+    revision = model_revision(name)
+    verify_weights(model, name, folder, revision if folder is None else None)
     tokenizer.truncation_side = "right"
     if tokenizer.vocab_size > (rows := model.get_input_embeddings().weight.shape[0]):
         raise RequestError(
@@ -108,7 +106,7 @@ def load_checkpoint(
         model.eval(),
         tokenizer,
         id=folder.resolve().name if folder is not None else name,
-        revision=folder_revision(folder) if folder is not None else (commit or "unknown"),
+        revision=revision,
     )
 
 
@@ -193,37 +191,6 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
         tokenizer.save_pretrained(folder)
 
 
-def hub_commit(name: str) -> str | None:
-    """The commit of the hub model `name` that was loaded: the one in the hub's cache; None if there is none.
-
-    transformers 5 no longer keeps it in the configuration.
-    """
-    cached = try_to_load_from_cache(name, "config.json")
-    return Path(cached).parent.name if isinstance(cached, str) else None
-
-
-def folder_revision(folder: Path) -> str:
-    """A hash of what decides a model's outputs: its configuration, vocabulary and weights.
-
-    Files up to 100 MB are hashed in full, larger ones by size, first and last MB, so that a model of 20 GB
-    takes no longer than a small one.
-    """
-    digest = hashlib.sha256()
-    kinds = ("*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "*.bin")
-    for path in sorted({p for kind in kinds for p in folder.glob(kind)}):
-        size = path.stat().st_size
-        digest.update(f"{path.name}\0{size}\0".encode())
-        with path.open("rb") as file:
-            if size <= HASHED_WHOLE:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-            else:
-                digest.update(file.read(1 << 20))
-                file.seek(-(1 << 20), os.SEEK_END)
-                digest.update(file.read())
-    return f"sha256:{digest.hexdigest()[:16]}"
-
-
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Without transformers' loading bars and warnings; the hub's download bars stay. Restores what was."""
@@ -272,8 +239,8 @@ def _check_files(folder: Path) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = read_json(path)
+    except (OSError, BadJson) as error:
         raise RequestError(f"LLM folder '{path.parent}': {path.name} is not valid JSON ({error})") from error
     if not isinstance(content, dict):
         raise RequestError(f"LLM folder '{path.parent}': {path.name} is not a JSON object")

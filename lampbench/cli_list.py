@@ -135,16 +135,18 @@ def runs(
     json: Json = False,
 ) -> None:
     """The runs that are recorded, finished or not."""
-    from lampbench.record import load_records
+    from lampbench.results_folder import load_attempts, load_records
 
-    records = load_records(results, suite)
+    records, attempts = load_records(results, suite), load_attempts(results, suite)
     if json:
-        print_json([_run_json(record) for record in records])
+        print_json([_run_json(r) for r in records] + [_run_json(r) | {"attempt": True} for r in attempts])
         return
     rows = []
     for record in records:
         metrics = " ".join(f"{key} {m.value:.3f}" for key, m in record.metrics.items())
         rows.append((record.name, record.status, record.error or metrics))
+    for attempt in attempts:
+        rows.append((f"{attempt.name} (new attempt)", attempt.status, attempt.error or ""))
     print_table(("run", "status", "result"), rows)
 
 
@@ -167,7 +169,8 @@ def find_run(name: str, results: Path) -> Record:
         RequestError: no such run, or several.
     """
     from lampbench.paths import expanded
-    from lampbench.record import RECORD, load_records, read_record
+    from lampbench.record import RECORD, read_record
+    from lampbench.results_folder import load_records
 
     path = expanded(name)
     if (path / RECORD).is_file() or (path.is_file() and path.name == RECORD):

@@ -10,7 +10,8 @@ from pathlib import Path
 from lampbench import stats
 from lampbench.board_page import metric_label
 from lampbench.errors import RequestError, unknown
-from lampbench.record import Record, load_records
+from lampbench.record import Record
+from lampbench.results_folder import load_records
 from lampbench.seed_runs import SeedRuns, paired
 from lampbench.standing import stand
 from lampbench.suite import DIGITS, LEVEL

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lampbench import __version__
+from lampbench.bounded_json import read_json
 from lampbench.errors import RequestError, RunError, unknown
 from lampbench.official import MEGABYTE, OnProgress
 from lampbench.paths import expanded, require_writable
@@ -253,7 +254,7 @@ class _Transfer:
 
     def _read_note(self) -> dict[str, Any] | None:
         try:
-            note = json.loads(self._note.read_text(encoding="utf-8"))
+            note = read_json(self._note)
             known = {"total": note["total"], "version": note["version"]}
             return known if note["url"] == self.url else None
         except (OSError, ValueError, KeyError, TypeError):

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from lampbench.errors import RunError
+from lampbench.identity import ENCODER_LIBRARIES, known, library_versions
 
 if TYPE_CHECKING:
     from lampbench.encoder import TextEncoder
@@ -37,7 +38,8 @@ class EmbeddingKey:
 
     Attributes:
         encoder: id of the encoder.
-        revision: its commit or the hash of its files.
+        revision: what tells it from others of its name (`lampbench.identity`).
+        libraries: the versions of those that compute it.
         pooling: how it pools hidden states.
         max_length: tokens after which it cuts a text.
         arithmetic: the precision in which it computes.
@@ -50,6 +52,7 @@ class EmbeddingKey:
 
     encoder: str
     revision: str
+    libraries: str
     pooling: str
     max_length: int
     arithmetic: str
@@ -97,7 +100,8 @@ class EmbeddingStore:
         """
         key = EmbeddingKey(
             encoder=encoder.id,
-            revision=encoder.revision,
+            revision=known(encoder.revision),
+            libraries=library_versions(*ENCODER_LIBRARIES),
             pooling=encoder.pooling,
             max_length=encoder.max_length,
             arithmetic=str(encoder.dtype).removeprefix("torch."),

@@ -9,7 +9,6 @@ wants unit vectors (arXiv:2409.11901), Contriever does not (arXiv:2112.09118), s
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from lampbench.checkpoint import quiet_transformers
 from lampbench.devices import resolve_device, resolve_dtype
 from lampbench.errors import RequestError
 from lampbench.frozen import weights_fingerprint
+from lampbench.identity import known, model_revision
 
 # Pooling of encoders that are published without it, by hub name (also inside a path, as in the hub's cache).
 KNOWN_POOLING = {
@@ -86,7 +86,7 @@ class TextEncoder:
 
     Attributes:
         id: the hub name, or the name of the folder.
-        revision: the hub's commit, or a hash of the folder's files.
+        revision: see `lampbench.identity.model_revision`; of a tuned copy, with a hash of its weights.
         pooling: how hidden states are pooled: `cls`, `mean`, …
         dtype: the precision of the arithmetic; the weights stay float32, so that a trainable copy starts
             exactly.
@@ -95,7 +95,7 @@ class TextEncoder:
         n_parameters: number of weights.
     """
 
-    def __init__(self, module: EncoderModule, *, id: str, revision: str, dtype: torch.dtype) -> None:
+    def __init__(self, module: EncoderModule, *, id: str, revision: str | None, dtype: torch.dtype) -> None:
         self.module = module.eval().requires_grad_(False)
         self.id = id
         self.revision = revision
@@ -133,11 +133,10 @@ class TextEncoder:
             where = "on this machine (offline)" if offline else "as a folder or on the hub"
             reason = str(error).strip().partition("\n")[0]
             raise RequestError(f"encoder '{name}' cannot be loaded {where}: {reason}") from error
-        is_folder = Path(name).is_dir()
         return cls(
             module.float().to(place),
-            id=Path(name).resolve().name if is_folder else name,
-            revision=_folder_hash(Path(name)) if is_folder else _commit(module),
+            id=Path(name).resolve().name if Path(name).is_dir() else name,
+            revision=model_revision(name),
             dtype=resolve_dtype(dtype, place),
         )
 
@@ -208,7 +207,7 @@ class TextEncoder:
         """
         other = copy.copy(self)
         other.module = module.eval()
-        other.revision = f"{self.revision}+{weights_fingerprint(module.transformer)[:16]}"
+        other.revision = f"{known(self.revision)}+{weights_fingerprint(module.transformer)[:16]}"
         return other
 
 
@@ -216,11 +215,16 @@ class TextEncoder:
 
 
 def _load_sentence_transformer(name: str, offline: bool) -> EncoderModule:
+    from huggingface_hub import constants
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Normalize, Pooling
 
     model = SentenceTransformer(
-        name, device="cpu", local_files_only=offline, model_kwargs={"dtype": torch.float32}
+        name,
+        device="cpu",
+        cache_folder=constants.HF_HUB_CACHE,  # not one of its own: the commit is looked up in this one
+        local_files_only=offline,
+        model_kwargs={"dtype": torch.float32},
     )
     modules = list(model)
     if len(modules) < 2 or not hasattr(modules[0], "auto_model") or not isinstance(modules[1], Pooling):
@@ -304,22 +308,3 @@ def _pooled_dim(pooling: Any) -> int:
 def _pooling_name(pooling: Any) -> str:
     mode = getattr(pooling, "pooling_mode", None) or pooling.get_pooling_mode_str()
     return mode if isinstance(mode, str) else "+".join(mode)
-
-
-def _commit(module: EncoderModule) -> str:
-    return getattr(module.transformer.config, "_commit_hash", None) or "unknown"
-
-
-def _folder_hash(folder: Path) -> str:
-    """A hash of what decides the vectors: configuration, vocabulary and weights, but not where they lie.
-
-    In full, also of large files: fine-tuned copies of one encoder may differ in their middle only.
-    """
-    digest = hashlib.sha256()
-    files = {p for kind in ("json", "txt", "model", "safetensors", "bin") for p in folder.glob(f"*.{kind}")}
-    for path in sorted(files | set(folder.glob("*_Pooling/config.json"))):
-        digest.update(path.relative_to(folder).as_posix().encode())
-        with path.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
-    return f"sha256:{digest.hexdigest()[:16]}"

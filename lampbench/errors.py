@@ -40,6 +40,12 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def short(value: object, n: int = 60) -> str:
+    """A value as text for a message: its beginning, if it is long, since a file may hold anything."""
+    text = str(value)
+    return text if len(text) <= n else f"{text[:n]}…"
+
+
 def unknown(kind: str, value: object, allowed: Iterable[str]) -> RequestError:
     """The error for a name that does not exist: says what is allowed and which name is nearest.
 
@@ -48,6 +54,7 @@ def unknown(kind: str, value: object, allowed: Iterable[str]) -> RequestError:
     """
     names = list(allowed)
     by_lower = {name.lower(): name for name in names}
-    nearest = difflib.get_close_matches(str(value).lower(), list(by_lower), n=1, cutoff=0.5)
+    value = short(value)
+    nearest = difflib.get_close_matches(value.lower(), list(by_lower), n=1, cutoff=0.5)
     hint = f" did you mean '{by_lower[nearest[0]]}'?" if nearest else ""
     return RequestError(f"unknown {kind} '{value}':{hint} Known: {', '.join(names) or 'none'}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
+from lampbench.metrics import parse_rating
 from lampbench.tasks import Task
 
 
@@ -12,8 +12,8 @@ def constant_floors(task: Task, labels: Mapping[str, int]) -> dict[str, tuple[st
     """What the best constant answer scores: metric to (the answer, its value).
 
     For classification the majority label's accuracy. For ratings the best of the task's labels for MAE and
-    for RMSE, which need not be the same one; a gold that is no number is left out. Free text has no constant
-    worth naming.
+    for RMSE, which need not be the same one; a gold that is no rating to the metrics is left out. Free text
+    has no constant worth naming.
 
     Args:
         task: the task.
@@ -23,7 +23,8 @@ def constant_floors(task: Task, labels: Mapping[str, int]) -> dict[str, tuple[st
         best = max(task.labels, key=lambda label: labels.get(label, 0))
         return {"accuracy": (best, labels.get(best, 0) / total)}
     if task.kind == "rating":
-        golds = [(float(label), n) for label, n in labels.items() if _is_number(label)]
+        ratings = [(parse_rating(label), n) for label, n in labels.items()]
+        golds = [(rating, n) for rating, n in ratings if rating is not None]
         if total := sum(n for _, n in golds):
 
             def loss(answer: str, power: int) -> float:
@@ -37,10 +38,3 @@ def constant_floors(task: Task, labels: Mapping[str, int]) -> dict[str, tuple[st
                 floors[name] = (answer, value)
             return floors
     return {}
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False

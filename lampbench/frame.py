@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lampbench.prediction_log import read_predictions
-from lampbench.record import Record, load_records
+from lampbench.record import Record
+from lampbench.results_folder import load_records
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,35 +10,36 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lampbench import metrics
+from lampbench.attempts import OFFICIAL, PREDICTIONS, take_place
 from lampbench.choice import ChoiceRecord, count_chosen, weigh_choice
 from lampbench.cost import PREDICT, Cost, CostMeter
+from lampbench.dates import undated_rows
 from lampbench.environment import environment, reset_peaks
 from lampbench.errors import LampbenchError, RunError
 from lampbench.fitting import Fitted, Session
 from lampbench.frozen import weights_fingerprint
-from lampbench.place import earlier_record, folder_of, key_of, options_of
+from lampbench.locks import locked
+from lampbench.place import earlier_record, finished_in, folder_of, key_of, options_of, settle, working_folder
 from lampbench.prediction import Prediction
 from lampbench.prediction_log import PredictionLog, line_of
 from lampbench.prompts import PROMPT_VERSION
 from lampbench.record import (
-    PREDICTIONS,
     DataRecord,
     MethodRecord,
     MetricRecord,
     Record,
     now,
     shareable,
-    write_record,
+    write_record_into,
 )
 from lampbench.request import Job, Plan
 from lampbench.score_files import write_predictions_file
 from lampbench.views import view
 
 if TYPE_CHECKING:
-    from lampbench.data import Example, Split, TaskData
+    from pathlib import Path
 
-OFFICIAL = "predictions_official.json"
-"""The predictions of a split without golds, in the schema that the benchmark's own leaderboard takes."""
+    from lampbench.data import Example, Split, TaskData
 
 USERS_WEIGHED = 200  # users whose kept bytes are counted
 
@@ -66,12 +67,12 @@ class Questions:
         """Facts about the data: questions by split; empty profiles and undated items among those asked."""
         rows = [example.item_rows for example in self.asked]
         distinct = np.unique(np.concatenate(rows)) if rows else np.empty(0, dtype=np.int32)
-        dates = self.data.items.column("date", distinct)
+        dates = dict(zip(distinct.tolist(), self.data.items.column("date", distinct), strict=True))
         splits = {name: len(self.data.split(name)) for name in self.data.splits}
         return splits | {
             "items": len(distinct),
             "empty_profile": sum(not len(profile) for profile in rows),
-            "undated": sum(date is None for date in dates),
+            "undated": len(undated_rows([profile.tolist() for profile in rows], dates)),
         }
 
     @cached_property
@@ -83,26 +84,42 @@ class Questions:
 
 
 def run_job(session: Session, job: Job, questions: Questions, command: str) -> Record:
-    """Fit, predict, score and record. What an interrupted run of the same request left is used.
+    """Fit, predict, score and record. What an interrupted run of the same request left is used, and the record
+    of an earlier run stays until this one is complete.
 
     Raises:
         RunError: the method broke a rule, or its run failed; the record says `failed` and why.
     """
-    plan, folder = session.plan, folder_of(session, job)
+    folder = folder_of(session, job)
+    with locked(folder, waiting=session.progress.say, tidy=True):
+        settle(folder)
+        if not session.plan.request.fresh:
+            done = finished_in(folder, key_of(session, job, questions))
+            if done is not None:  # by the command that this one has waited for
+                return done
+        work = working_folder(folder)
+        record = _attempted(session, job, questions, command, work)
+        if work != folder:
+            take_place(folder)
+        return replace(record, folder=folder)
+
+
+def _attempted(session: Session, job: Job, questions: Questions, command: str, work: Path) -> Record:
+    """Run the job in a folder, which may hold what an interrupted attempt left; see `run_job`."""
     key = key_of(session, job, questions)
-    earlier = earlier_record(folder)
-    log = PredictionLog(folder / PREDICTIONS)
+    earlier = earlier_record(work)
+    log = PredictionLog(work / PREDICTIONS)
     resumed = earlier is not None and earlier.request == key and earlier.status != "complete"
-    if not resumed or plan.request.fresh:
+    if not resumed or session.plan.request.fresh:
         earlier = None
         log.clear()
-        (folder / OFFICIAL).unlink(missing_ok=True)
+        (work / OFFICIAL).unlink(missing_ok=True)
     # Of a run that left no answer nothing is gone on with, but for a training that knows of its own seconds.
     before = earlier.cost if earlier is not None and log.read() else Cost()
     reset_peaks()
     meter = CostMeter(before)
     record = _first_record(session, job, questions, key, command)
-    write_record(record, plan.results)
+    write_record_into(work, record)
     llm = session.models.llm
     frozen = weights_fingerprint(llm.model)
     if session.generations is not None:
@@ -128,10 +145,10 @@ def run_job(session: Session, job: Job, questions: Questions, command: str) -> R
         if isinstance(error, Exception):
             told = str(error) if isinstance(error, LampbenchError) else f"{type(error).__name__}: {error}"
             record = replace(record, status="failed", error=shareable(" ".join(told.split())))
-        write_record(record, plan.results)
+        write_record_into(work, record)
         raise
-    write_record(record, plan.results)
-    return replace(record, folder=folder)
+    write_record_into(work, record)
+    return record
 
 
 # The steps

@@ -19,8 +19,9 @@ from pathlib import Path
 from lampbench.errors import RequestError, unknown
 from lampbench.paths import expanded
 from lampbench.published import Published, PublishedTable, load_published, published_tables
-from lampbench.record import Record, load_records
+from lampbench.record import Record
 from lampbench.replacing import write_atomic
+from lampbench.results_folder import load_records
 from lampbench.suite import Suite, build_suite
 
 FORMATS = ("md", "csv", "latex", "html")

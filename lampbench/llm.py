@@ -73,7 +73,7 @@ class FrozenLLM:
         model: the transformers model.
         tokenizer: its tokenizer.
         id: the hub name, or the name of the folder.
-        revision: the hub's commit, or a hash of the folder's files.
+        revision: see `lampbench.identity.model_revision`.
         is_encoder_decoder: whether the prompt has an encoder of its own.
         chat: the template that prompts are put into; None for prompts as they are.
         budget: token positions per batch; shrinks when memory runs out.
@@ -85,7 +85,7 @@ class FrozenLLM:
         tokenizer: Any,
         *,
         id: str,
-        revision: str = "unknown",
+        revision: str | None = None,
         batch_tokens: int | None = None,
         chat_template: bool = False,
     ) -> None:

@@ -11,7 +11,7 @@ ends, so a kill leaves nobody waiting.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,12 +22,15 @@ TELL_AFTER = 2.0  # seconds of waiting, after which somebody is told why nothing
 
 
 @contextmanager
-def locked(thing: Path, *, waiting: Callable[[str], object] | None = None) -> Iterator[None]:
+def locked(
+    thing: Path, *, waiting: Callable[[str], object] | None = None, tidy: bool = False
+) -> Iterator[None]:
     """Be the only process (and thread) that makes `thing`; waits for whoever is making it now.
 
     Args:
         thing: a file or a folder, which need not exist; its parent is created.
         waiting: called once, with a text, when the wait gets long.
+        tidy: leave no lock file behind, for folders that people look into.
 
     Raises:
         RunError: the lock file cannot be made.
@@ -48,4 +51,9 @@ def locked(thing: Path, *, waiting: Callable[[str], object] | None = None) -> It
     try:
         yield
     finally:
+        if tidy:
+            with suppress(
+                OSError
+            ):  # whoever waits sees that this file has no name any more, and makes another
+                path.unlink()
         lock.release()

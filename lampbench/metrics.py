@@ -297,7 +297,7 @@ def _score_labels(task: Task, pairs: dict[str, tuple[str, str]], profile: str) -
 
 def official_rating(prediction: str, gold: float) -> tuple[float, bool]:
     """(rating, parsed) by the official rule: unreadable text is the end of the scale far from the gold."""
-    rating = _number(prediction)
+    rating = parse_rating(prediction)
     if rating is not None:
         return rating, True
     # The middle of the scale is equally far from both ends; the script then takes 5.
@@ -313,7 +313,8 @@ def pplug_rating(prediction: str) -> tuple[float, bool]:
     return (float(int(first)), True) if first.isdecimal() else (1.0, False)
 
 
-def _number(text: str) -> float | None:
+def parse_rating(text: str) -> float | None:
+    """A rating as the official rule reads it; None if it is no number, or none that a mean can be taken of."""
     try:
         value = float(text.strip())
     except ValueError:
@@ -328,7 +329,7 @@ def _score_ratings(task: Task, pairs: dict[str, tuple[str, str]], profile: str) 
     unparsed = 0
     official = profile == "official"
     for id, (prediction, gold_text) in pairs.items():
-        gold = _number(gold_text)
+        gold = parse_rating(gold_text)
         if gold is None:
             raise RequestError(f"{task.name}: the gold of example '{id}' is '{gold_text[:40]}', not a rating")
         rating, parsed = official_rating(prediction, gold) if official else pplug_rating(prediction)

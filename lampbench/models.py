@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lampbench.identity import ENCODER_LIBRARIES, LIBRARIES, known, library_versions, model_revision
+from lampbench.progress import Progress
 from lampbench.record import ModelRecord
 
 if TYPE_CHECKING:
@@ -38,8 +40,9 @@ def model_name(name: str) -> str:
 class Models:
     """The models of `choice`, loaded lazily."""
 
-    def __init__(self, choice: ModelChoice) -> None:
+    def __init__(self, choice: ModelChoice, progress: Progress | None = None) -> None:
         self.choice = choice
+        self._progress = progress or Progress("none")
         self._identities: dict[str, dict[str, str]] = {}
         self._more: dict[str, TextEncoder] = {}
 
@@ -65,11 +68,11 @@ class Models:
         from lampbench.llm import FrozenLLM
 
         c = self.choice
-        llm = FrozenLLM.load(
+        self._read(c.llm)
+        self._identities.clear()  # the hub may have a newer one than this machine had
+        return FrozenLLM.load(
             c.llm, device=c.device, dtype=c.dtype, offline=c.offline, chat_template=c.chat_template
         )
-        self._identities.pop("llm", None)  # the hub may have had a newer one than this machine
-        return llm
 
     @cached_property
     def encoder(self) -> TextEncoder:
@@ -88,11 +91,14 @@ class Models:
         from lampbench.encoder import TextEncoder
 
         c = self.choice
+        self._read(name)
+        self._identities.clear()
         with quiet_transformers():
             return TextEncoder.load(name, device=c.device, dtype=dtype, offline=c.offline)
 
     def identity(self, role: str) -> dict[str, str]:
-        """What decides the outputs of a model: its id, its revision, its precision, how it is addressed.
+        """What decides the outputs of a model: its id, its revision, its precision, how it is addressed, and the
+        versions of the libraries that compute them.
 
         Known without loading the model, where it lies on this machine: a command that finds everything done
         should not load 22 GB first.
@@ -103,31 +109,29 @@ class Models:
         return self._identities[role]
 
     def _identity(self, role: str) -> dict[str, str]:
-        from lampbench.checkpoint import folder_revision
         from lampbench.devices import resolve_device, resolve_dtype
 
         name = self.name_of(role)
         dtype = {"llm": self.choice.dtype, "retriever": "float32"}.get(role, "auto")
         precision = str(resolve_dtype(dtype, resolve_device(self.choice.device))).removeprefix("torch.")
-        folder = Path(name).expanduser()
-        if folder.is_dir():
-            pooling = folder / "1_Pooling" / "config.json"
-            revision = folder_revision(folder) + (pooling.read_text() if pooling.is_file() else "")
-            return {"id": model_name(name), "revision": revision, "dtype": precision}
-        revision = self._commit(role, name) or self.get(role).revision
-        return {"id": name, "revision": revision, "dtype": precision}
+        revision = self.get(role).revision if self._is_loaded(role) else self._read(name)
+        if revision is None:
+            revision = self.get(role).revision  # on this machine from now on
+        libraries = LIBRARIES if role == "llm" else ENCODER_LIBRARIES
+        return {
+            "id": model_name(name),
+            "revision": known(revision),
+            "dtype": precision,
+            "libraries": library_versions(*libraries),
+        }
 
-    def _commit(self, role: str, name: str) -> str | None:
-        """The commit of a hub model: that of the loaded one, or else of the one on disk."""
-        from huggingface_hub import try_to_load_from_cache
+    def _is_loaded(self, role: str) -> bool:
+        return role in self.__dict__ or role in self._more
 
-        if role in self.__dict__ or role in self._more:
-            return self.get(role).revision
-        try:
-            found = try_to_load_from_cache(name, "config.json")
-        except ValueError:  # no name that the hub could have
-            return None
-        return Path(found).parent.name if isinstance(found, str) else None
+    def _read(self, name: str) -> str | None:
+        """The revision of what is on disk. A large folder that is new here takes a while, which is shown."""
+        with self._progress.bar(f"reading {model_name(name)} (MB)") as bar:
+            return model_revision(name, bar.update)
 
     def record(self, role: str) -> ModelRecord:
         """The model as records name it; loads it."""

@@ -7,6 +7,7 @@ the first malformed record ends a preparation, and an audit counts it.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import re
@@ -16,9 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import ijson
-
-from lampbench.errors import RequestError
+from lampbench.bounded_json import BadJson
+from lampbench.errors import RequestError, short
+from lampbench.json_stream import BEGINNING, JsonStream, foreign_format
+from lampbench.jsonfile import WrongShape
+from lampbench.metrics import parse_rating
+from lampbench.output_entries import OutputEntries, names
+from lampbench.regular_file import open_regular
 from lampbench.tasks import Task
 
 # Called with what is done and what is to do, in megabytes, and the name of the file; fits `Bar.update`.
@@ -42,17 +47,21 @@ class SourceFile:
         remedy: the command that fetches it again, for error messages.
         on_read: called with the number of bytes of each block.
 
+    Attributes:
+        task: what an outputs file calls its task, once its golds have been read; None if it names none.
+
     Raises:
-        RequestError: the file cannot be opened.
+        RequestError: the file cannot be opened, or is no regular file.
     """
 
     def __init__(self, path: Path, remedy: str, on_read: Callable[[int], None] | None = None) -> None:
         self.path = path
         self.remedy = remedy
+        self.task: Any = None
         self._on_read = on_read
         self._hash = hashlib.sha256()
         try:
-            self._file = path.open("rb")
+            self._file = open_regular(path)
         except OSError as error:
             raise RequestError(f"cannot read {path}: {error.strerror or error}") from None
 
@@ -65,8 +74,7 @@ class SourceFile:
         self._file.close()
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes of the file; a byte order mark at its start is left out."""
-        start = self._file.tell() == 0
+        """The next bytes of the file."""
         try:
             block = self._file.read(size)
         except OSError as error:
@@ -74,7 +82,7 @@ class SourceFile:
         self._hash.update(block)
         if self._on_read is not None:
             self._on_read(len(block))
-        return block.removeprefix(b"\xef\xbb\xbf") if start and size != 0 else block
+        return block
 
     def sha256(self) -> str:
         """The hash of the whole file; reads what has not been read."""
@@ -82,75 +90,68 @@ class SourceFile:
             pass
         return self._hash.hexdigest()
 
-    def check_beginning(self, bracket: str, meaning: str) -> None:
-        """Refuse at once what is not JSON at all, and say what it is.
+    def check_beginning(self, brackets: str, meaning: str) -> str:
+        """The first character, one of `brackets`; refuses at once what is not JSON at all, and says what it is.
 
         Raises:
-            RequestError: the first character is not `bracket`.
+            RequestError: the file begins otherwise.
         """
-        beginning = self._file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+        beginning = self._file.read(BEGINNING)
         self._file.seek(0)
-        if beginning.startswith(bracket.encode()):
-            return
-        if not beginning:
-            reason = "is empty"
-        elif beginning.startswith(b"<"):
-            size = self.path.stat().st_size
-            # The official host answers unknown paths with a page and status 200.
-            reason = f"is HTML, not JSON ({size} bytes): a web page was saved in place of the data"
-        elif beginning.startswith(b"version https://git-lfs"):
-            reason = "is a Git LFS pointer, not the data itself"
-        elif beginning.startswith(b"\x1f\x8b"):
-            reason = "is compressed with gzip: unpack it first"
-        elif beginning.startswith((b"{", b"[")):
-            found = "an object" if beginning.startswith(b"{") else "a list"
+        if problem := foreign_format(beginning):
+            raise RequestError(f"{self.path} {problem}; get it again with: {self.remedy}")
+        first = beginning.removeprefix(codecs.BOM_UTF8).lstrip()[:1].decode()
+        if first not in brackets:
+            found = {"{": "an object", "[": "a list"}.get(first, "a single value")
             raise RequestError(f"{self.path} is {found}, not {meaning}")
-        else:
-            reason = f"is not JSON: it begins with {beginning[:20].decode('utf-8', 'replace')!r}"
-        raise RequestError(f"{self.path} {reason}; get it again with: {self.remedy}")
+        return first
 
     def records(self) -> Iterator[tuple[int, Any]]:
         """The records of a questions file with their numbers from 1; memory holds one record at a time.
 
+        A record per line is read as well as the official list.
+
         Raises:
-            RequestError: not a JSON list, or cut off, or invalid after some record.
+            RequestError: neither, or cut off, or invalid after some record.
         """
-        self.check_beginning("[", "a list of questions")
+        meaning = "a list of questions"
+        lines = self.check_beginning("[{", meaning) == "{"
+        stream = JsonStream(self.read)
         number = 0
         try:
-            for number, record in enumerate(ijson.items(self, "item", buf_size=_BLOCK), 1):
+            for number, record in enumerate(stream.values() if lines else stream.items(), 1):
+                if lines and number == 1 and "id" not in record:
+                    raise RequestError(f"{self.path} is an object, not {meaning}")
                 yield number, record
-        except ijson.JSONError as error:
-            raise self._invalid(str(error), f"after record {number}") from None
+            stream.end()
+        except BadJson as error:
+            raise self._invalid(error, f"after record {number}") from None
 
-    def golds(self) -> tuple[Any, list[Any]]:
-        """The task name and the gold entries of an outputs file, unchecked.
+    def golds(self) -> Iterator[tuple[int, Any]]:
+        """The entries of an outputs file, unchecked, with their numbers from 1; afterwards `task` is known.
+
+        An entry per line is read as well as the official object.
 
         Raises:
-            RequestError: not a JSON object with a list `golds`.
+            RequestError: neither, or cut off, or invalid after some entry.
         """
         self.check_beginning("{", 'an object like {"task": "LaMP_3", "golds": [...]}')
+        entries = OutputEntries(self.read)
+        number = 0
         try:
-            content = json.loads(self.read().decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise self._invalid(f"invalid UTF-8 at byte {error.start}", "") from None
-        except json.JSONDecodeError as error:
-            at_end = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
-            reason = "premature EOF" if at_end else error.msg
-            raise self._invalid(reason, f"at line {error.lineno}, column {error.colno}") from None
-        if not isinstance(content.get("golds"), list):
-            raise RequestError(f"{self.path} has no list 'golds' (it has {_names(content)})")
-        return content.get("task"), content["golds"]
+            for number, entry in enumerate(entries, 1):
+                yield number, entry
+        except WrongShape as error:
+            raise RequestError(f"{self.path} {error}") from None
+        except BadJson as error:
+            raise self._invalid(error, f"after gold {number}") from None
+        self.task = entries.task
 
-    def _invalid(self, message: str, place: str) -> RequestError:
-        # The C parser's message spans lines and ends in a drawing of the place; its first line is the reason.
-        reason = message.removeprefix("b'").split("\n")[0].split("\\n")[0].strip()
-        if "premature EOF" in reason or "Incomplete JSON" in reason:
-            reason = "the file ends too early, so it was cut off"
-        return RequestError(
-            f"{self.path} is not whole JSON {place}".rstrip()
-            + f": {reason}; get it again with: {self.remedy}"
-        )
+    def _invalid(self, error: BadJson, place: str) -> RequestError:
+        problem, reason = "cannot be read as JSON", str(error)
+        if error.cut:
+            problem, reason = "is not whole JSON", "the file ends too early, so it was cut off"
+        return RequestError(f"{self.path} {problem} {place}: {reason}; get it again with: {self.remedy}")
 
 
 # What the records say
@@ -176,7 +177,7 @@ def parse_question(task: Task, record: Any) -> Question:
         raise Malformed(f"is {_kind(record)}, not an object")
     for field in ("id", "input", "profile"):
         if field not in record:
-            raise Malformed(f"lacks the field '{field}' (it has {_names(record)})")
+            raise Malformed(f"lacks the field '{field}' (it has {names(record)})")
     if not isinstance(record["input"], str):
         raise Malformed(f"its 'input' is {_kind(record['input'])}, not text")
     if not isinstance(record["profile"], list):
@@ -191,22 +192,24 @@ def parse_question(task: Task, record: Any) -> Question:
     )
 
 
-def parse_gold(entry: Any) -> tuple[str, str]:
+def parse_gold(task: Task, entry: Any) -> tuple[str, str]:
     """The id and the text of a gold entry; a number counts as its text.
 
     Raises:
-        Malformed: it lacks a field, or its output is no text.
+        Malformed: it lacks a field, or its output is no text, or no rating where the task has ratings: nothing
+            could be scored by it.
     """
     if not isinstance(entry, dict):
         raise Malformed(f"is {_kind(entry)}, not an object")
     for field in ("id", "output"):
         if field not in entry:
-            raise Malformed(f"lacks the field '{field}' (it has {_names(entry)})")
+            raise Malformed(f"lacks the field '{field}' (it has {names(entry)})")
     output = entry["output"]
     if output is None or isinstance(output, bool | list | dict):
         raise Malformed(f"its 'output' is {_kind(output)}, not text")
-    # Half of a surrogate pair, which no UTF-8 has, becomes a question mark, as in the questions' parser.
-    return parse_id(entry["id"]), str(output).encode("utf-8", "replace").decode()
+    if task.kind == "rating" and parse_rating(str(output)) is None:
+        raise Malformed(f"its 'output' is {short(output)!r}, not a rating")
+    return parse_id(entry["id"]), str(output)
 
 
 def parse_id(value: Any) -> str:
@@ -225,16 +228,18 @@ def parse_id(value: Any) -> str:
 
 
 def task_problem(task: Task, setting: str, name: Any) -> str | None:
-    """What is wrong with the `task` of an outputs file; None if it names this task.
+    """What is wrong with the `task` of an outputs file; None if it names this task, or none at all.
 
     The ids of the time split count the tasks on from 7 (LaMP-1 is number 8 there), so such a name is accepted
     too.
     """
+    if name is None:
+        return None
     match = re.fullmatch(r"LaMP[-_ ]?(?:time[-_ ]?)?(\d+)[-_ ]?[A-Za-z]*", str(name).strip(), re.IGNORECASE)
     allowed = {task.number} | ({task.number + 7} if setting == "time" else set())
     if match and int(match.group(1)) in allowed:
         return None
-    return f"is for task {name!r}, not '{task.official_name}'"
+    return f"is for task {short(name)!r}, not '{task.official_name}'"
 
 
 def item_content(task: Task, item: Mapping[str, Any]) -> tuple[str | None, ...]:
@@ -247,8 +252,7 @@ def item_content(task: Task, item: Mapping[str, Any]) -> tuple[str | None, ...]:
     values.append(_text(date) if date is not None and str(date).strip() else None)
     known = {"id", "date", *task.item_fields}
     more = {name: item[name] for name in item.keys() - known}
-    # The parser gives decimals; anything it can give is a number or plain JSON.
-    values.append(json.dumps(more, ensure_ascii=False, sort_keys=True, default=float) if more else None)
+    values.append(json.dumps(more, ensure_ascii=False, sort_keys=True) if more else None)
     return tuple(values)
 
 
@@ -260,31 +264,27 @@ def item_id(item: Mapping[str, Any]) -> str:
 def show_ids(ids: Iterable[str], n: int = 3) -> str:
     """The first few ids, for a message."""
     listed = list(ids)
-    return ", ".join(repr(id) for id in listed[:n]) + (", ..." if len(listed) > n else "")
+    return ", ".join(repr(short(id)) for id in listed[:n]) + (", ..." if len(listed) > n else "")
 
 
 def _item_problem(task: Task, item: Any) -> str | None:
     if not isinstance(item, dict):
         return f"is {_kind(item)}, not an object"
     if item.get("id") is None:
-        return f"lacks the field 'id' (it has {_names(item)})"
+        return f"lacks the field 'id' (it has {names(item)})"
     for field in task.item_fields:
         if field not in item:
             if task.number == 2 and "category" in item:
                 return (
-                    f"has {_names(item)}: this is the deprecated LaMP-2 (news categories), not movie "
+                    f"has {names(item)}: this is the deprecated LaMP-2 (news categories), not movie "
                     "tagging, which the host keeps under LaMP_2/new"
                 )
-            return f"(id '{item['id']}') lacks the field '{field}' (it has {_names(item)})"
+            return f"(id '{short(item['id'])}') lacks the field '{field}' (it has {names(item)})"
     return None
 
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else "" if value is None else str(value)
-
-
-def _names(record: Mapping[str, Any]) -> str:
-    return ", ".join(str(name) for name in record) or "nothing"
 
 
 def _kind(value: Any) -> str:

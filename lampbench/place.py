@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lampbench.attempts import RECORD, attempt_beside, is_moving, take_place
 from lampbench.configure import as_dict
-from lampbench.errors import RequestError
+from lampbench.errors import RequestError, RunError
 from lampbench.jsonfile import plain
+from lampbench.locks import locked
 from lampbench.models import model_name
 from lampbench.prediction_log import PredictionLog
-from lampbench.record import PREDICTIONS, RECORD, Record, read_record, request_key, run_path, shareable
+from lampbench.record import Record, read_record, request_key, run_path, shareable
 
 if TYPE_CHECKING:
     from lampbench.fitting import Session
@@ -20,13 +24,51 @@ if TYPE_CHECKING:
 
 
 def find_finished(session: Session, job: Job, questions: Questions) -> Record | None:
-    """The record of an earlier run that answers this very request, with its predictions in place."""
+    """The record of an earlier run that answers this very request, with its predictions in place. None if there
+    is an attempt to make it anew, which is then gone on with.
+    """
     folder = folder_of(session, job)
-    record = earlier_record(folder)
-    if record is None or record.status != "complete" or record.request != key_of(session, job, questions):
+    if _is_unsettled(folder):
+        with contextlib.suppress(RunError), locked(folder, tidy=True):  # what is read-only can still be read
+            settle(folder)
+    return finished_in(folder, key_of(session, job, questions))
+
+
+def finished_in(folder: Path, key: str) -> Record | None:
+    """See `find_finished`."""
+    attempt = earlier_record(attempt_beside(folder))
+    if attempt is not None and attempt.request == key:
         return None
-    log = PredictionLog(folder / PREDICTIONS)
+    record = earlier_record(folder)
+    if record is None or record.status != "complete" or record.request != key:
+        return None
+    log = PredictionLog(record.predictions)
     return record if log.path.is_file() and log.sha256() == record.predictions_sha256 else None
+
+
+def settle(folder: Path) -> None:
+    """Let a complete attempt, which a kill has kept from it, take the place of the run in `folder`. Call it under
+    the run's lock.
+
+    Raises:
+        RunError: its files cannot be moved.
+    """
+    if _is_unsettled(folder):
+        take_place(folder)
+
+
+def _is_unsettled(folder: Path) -> bool:
+    attempt = earlier_record(attempt_beside(folder))
+    return is_moving(folder) or (attempt is not None and attempt.status == "complete")
+
+
+def working_folder(folder: Path) -> Path:
+    """Where to make the run of `folder`: there, or beside it if that would cost a record that may be complete."""
+    record = earlier_record(folder)
+    if (folder / RECORD).is_file() and (record is None or record.status == "complete"):
+        return attempt_beside(folder)
+    shutil.rmtree(attempt_beside(folder), ignore_errors=True)  # of a run that is no longer there
+    return folder
 
 
 def check_place(session: Session, job: Job, questions: Questions) -> None:

@@ -19,12 +19,12 @@ It holds no text of the data: neither inputs nor golds nor profiles.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from lampbench.bounded_json import BadJson, parse_json
 from lampbench.errors import RunError
 from lampbench.jsonfile import compact, plain
 from lampbench.prediction import Prediction
@@ -206,13 +206,9 @@ def _text(line: Mapping[str, Any], path: Path) -> str:
     return compact(checked) + "\n"
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
-
-
 def _parsed(row: bytes) -> Line | None:
     try:
-        line = json.loads(row.decode("utf-8"), parse_constant=_refuse)
-    except ValueError:
+        line = parse_json(row)
+    except BadJson:
         return None
     return line if isinstance(line, dict) and isinstance(line.get("id"), str) else None

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lampbench.errors import RequestError, RunError
+from lampbench.errors import RequestError, RunError, short
 from lampbench.layout import SplitFiles, TaskFiles, find_files
 from lampbench.official import (
     MEGABYTE,
@@ -215,19 +215,18 @@ def _question(task: Task, path: Path, number: int, record: Any) -> Question:
 
 
 def _golds(files: TaskFiles, source: SourceFile) -> dict[str, str]:
-    name, entries = source.golds()
-    if problem := task_problem(files.task, files.setting, name):
-        raise RequestError(f"{source.path} {problem}: it does not belong to {files.task.name}")
     golds: dict[str, str] = {}
     repeated = []
-    for number, entry in enumerate(entries, 1):
+    for number, entry in source.golds():
         try:
-            id, output = parse_gold(entry)
+            id, output = parse_gold(files.task, entry)
         except Malformed as error:
             raise RequestError(f"{source.path}: gold {number}{_named(entry)} {error}") from None
         if id in golds:
             repeated.append(id)
         golds[id] = output
+    if problem := task_problem(files.task, files.setting, source.task):
+        raise RequestError(f"{source.path} {problem}: it does not belong to {files.task.name}")
     if repeated:
         raise RequestError(f"{source.path}: {len(repeated)} ids occur again: {show_ids(repeated)}")
     return golds
@@ -254,7 +253,7 @@ def _check_match(split: SplitFiles, questions: set[str], golds: dict[str, str]) 
 
 def _named(record: Any) -> str:
     id = record.get("id") if isinstance(record, dict) else None
-    return f" (id '{id}')" if id not in (None, "") else ""
+    return f" (id '{short(id)}')" if id not in (None, "") else ""
 
 
 # The folder of stores

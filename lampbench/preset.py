@@ -16,6 +16,7 @@ from typing import Any
 from lampbench.errors import RequestError, unknown
 from lampbench.extraction import EXTRACTIONS, Extract
 from lampbench.paths import expanded
+from lampbench.regular_file import read_regular
 from lampbench.tasks import SETTINGS, TASKS, get_task
 
 FOLDER = Path(__file__).parent / "presets"
@@ -24,6 +25,8 @@ MINI_DATA = "lamp-mini"
 """The `data` of a preset that runs on LaMP-mini: generated when it is first needed, not downloaded."""
 
 _PACKAGE = "package:"
+
+_LARGEST = 2**20  # bytes; the presets of the package have 2,000
 
 
 @dataclass(frozen=True)
@@ -108,9 +111,11 @@ def load_preset(name: str) -> Preset:
         raise unknown("preset", name, preset_names())
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        content = toml.loads(path.read_text(encoding="utf-8"))
+        content = toml.loads(read_regular(path, _LARGEST).decode("utf-8"))
+    except RecursionError:
+        raise RequestError(f"preset {path}: lists or tables too deep inside one another") from None
     except (OSError, ValueError) as error:
-        raise RequestError(f"preset {path}: {error}") from error
+        raise RequestError(f"preset {path}: {getattr(error, 'strerror', None) or error}") from error
     return _preset(path, content)
 
 

@@ -15,12 +15,14 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from lampbench.attempts import PREDICTIONS, RECORD, predictions_of
+from lampbench.bounded_json import BadJson, read_json
 from lampbench.choice import ChoiceRecord
 from lampbench.cost import Cost
 from lampbench.environment import Environment
@@ -43,7 +45,6 @@ __all__ = [
     "PredictionLog",
     "Record",
     "TrainingRecord",
-    "load_records",
     "now",
     "read_record",
     "request_key",
@@ -51,11 +52,10 @@ __all__ = [
     "shareable",
     "task_order",
     "write_record",
+    "write_record_into",
 ]
 
 SCHEMA_VERSION = 2  # 2: the cost tells reused generations apart
-RECORD = "record.json"
-PREDICTIONS = "predictions.jsonl"
 
 Status = Literal["started", "complete", "failed"]
 STATUSES: tuple[str, ...] = get_args(Status)
@@ -224,7 +224,7 @@ class Record:
         """The predictions.jsonl beside this record, which must have been read from a folder."""
         if self.folder is None:
             raise ValueError(f"the record of {self.name} was not read from a folder")
-        return self.folder / PREDICTIONS
+        return predictions_of(self.folder)
 
 
 def run_path(
@@ -252,9 +252,13 @@ def write_record(record: Record, results: str | Path) -> Path:
         RunError: a number is not finite (the message names its field), or the file cannot be written.
         RequestError: a name cannot be that of a folder.
     """
-    folder = run_path(
-        results, record.suite, record.task, record.method.name, record.method.variant, record.seed
-    )
+    method = record.method
+    folder = run_path(results, record.suite, record.task, method.name, method.variant, record.seed)
+    return write_record_into(folder, record)
+
+
+def write_record_into(folder: Path, record: Record) -> Path:
+    """Writes record.json into that folder; otherwise like `write_record`."""
     path = folder / RECORD
     content = {"schema": SCHEMA_VERSION, **plain(record)}
     write_atomic(path, pretty(content) + "\n")
@@ -271,11 +275,11 @@ def read_record(path: str | Path) -> Record:
     if path.is_dir():
         path = path / RECORD
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except OSError as error:
         raise RequestError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise RequestError(f"{path} is not JSON ({error}); run it again, or remove it") from error
+    except BadJson as error:
+        raise RequestError(f"{path} is not JSON: {error}; run it again, or remove it") from error
     version = content.pop("schema", None) if isinstance(content, dict) else None
     if not isinstance(version, int):
         raise RequestError(f"{path} is not the record of a run: it has no schema version")
@@ -291,61 +295,10 @@ def read_record(path: str | Path) -> Record:
     return replace(record, folder=path.parent)
 
 
-def load_records(results: str | Path = "results", suite: str | None = None) -> list[Record]:
-    """All records below a results folder, by suite, task (in the benchmark's order), method and seed.
-
-    The folder of a suite names it, so that renaming the folder renames the suite.
-
-    Args:
-        results: the folder.
-        suite: only that suite.
-
-    Raises:
-        RequestError: no such folder or suite, no record in it, a record that cannot be read, or one that lies
-            where another belongs.
-    """
-    root = expanded(results)
-    if not root.is_dir():
-        raise RequestError(f"--results {root}: no such folder")
-    if suite is not None and not (root / suite).is_dir():
-        raise RequestError(f"suite '{suite}': no such folder in {root}")
-    records = [_placed(read_record(path), path) for path in _record_files(root, suite)]
-    if not records:
-        raise _no_runs(root, suite)
-    return sorted(records, key=lambda r: (r.suite, task_order(r.task), r.method.label, r.seed))
-
-
 def task_order(task: str) -> tuple[int, str]:
     """Sort key: the benchmark's order of tasks, then names that it does not have."""
     names = list(TASKS)
     return (names.index(task) if task in TASKS else len(names), task)
-
-
-def _record_files(root: Path, suite: str | None) -> Iterator[Path]:
-    for folder in [root / suite] if suite is not None else sorted(root.iterdir()):
-        if not folder.name.startswith("."):
-            yield from sorted(folder.glob(f"*/*/seed*/{RECORD}"))
-
-
-def _no_runs(root: Path, suite: str | None) -> RequestError:
-    """Mostly the wrong folder: an empty table would look like an answer, and an empty leaderboard like a loss."""
-    if suite is None and any(root.glob(f"*/*/seed*/{RECORD}")):
-        return RequestError(f"no runs in {root}: it is the folder of one suite; say --results {root.parent}")
-    where = root if suite is None else root / suite
-    return RequestError(
-        f"no runs in {where}: say --results with the folder that holds SUITE/TASK/METHOD/seedN/{RECORD}, or "
-        "make runs with lampbench run"
-    )
-
-
-def _placed(record: Record, path: Path) -> Record:
-    suite, *place = path.parts[-5:-1]
-    if place != [record.task, record.method.label, f"seed{record.seed}"]:
-        raise RequestError(
-            f"{path} is the record of {record.task}/{record.method.label}/seed{record.seed}: "
-            "it was copied to a wrong place; move it there, or remove it"
-        )
-    return replace(record, suite=suite)
 
 
 def request_key(request: Mapping[str, Any]) -> str:

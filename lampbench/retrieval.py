@@ -7,7 +7,6 @@ these reproduce (LaMP/rank_profiles.py in github.com/LaMP-Benchmark/LaMP).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rank_bm25 import BM25Okapi
 
+from lampbench.dates import Date, read_dates
 from lampbench.errors import RunError
 
 
@@ -62,15 +62,21 @@ def rank_dense(query: ArrayLike, items: ArrayLike) -> list[int]:
 
 
 def rank_recency(dates: Sequence[str | int | None]) -> list[int]:
-    """Positions of the items by date, most recent first.
-
-    Items without a date that `parse_date` can read count as the oldest, where the official program stops with
-    an error; on data without any dates the ranking is therefore the profile back to front.
+    """Positions of the items by date, most recent first; the dates are read by `lampbench.dates`.
 
     Args:
         dates: one per item, in the order of the profile.
     """
-    keys = [parse_date(date) or () for date in dates]
+    return most_recent_first(read_dates(dates))
+
+
+def most_recent_first(dates: Sequence[Date | None]) -> list[int]:
+    """Positions of the items by dates that were read.
+
+    Undated items count as the oldest, where the official program stops with an error; on data without any
+    dates the ranking is therefore the profile back to front.
+    """
+    keys = [date or () for date in dates]
     return sorted(range(len(keys)), key=lambda position: (keys[position], position), reverse=True)
 
 
@@ -78,30 +84,6 @@ def rank_random(n: int, rng: np.random.Generator) -> list[int]:
     """Positions 0 to n-1 in random order. (The official `random` draws with replacement, so items can
     repeat.)"""
     return [int(position) for position in rng.permutation(n)]
-
-
-# Digits joined by hyphens, as the official parser takes them, then perhaps a time of day.
-_DATE = re.compile(
-    r"(?P<date>\d{1,9}(-\d{1,9})*)"
-    r"([T ]+(?P<time>\d{1,2}(:\d{1,2}){1,2})(\.\d+)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?)?",
-)
-
-
-def parse_date(value: Any) -> tuple[int, ...] | None:
-    """A date as numbers that compare in order of time; None where there is no date to read.
-
-    `"2013-05-02"`, `"2013"` and `2013` are read as in the official program, where a year alone comes before
-    every day of that year. A time of day, at which that program stops, is added to the numbers; its time zone
-    is ignored.
-
-    >>> parse_date("2013-05-02"), parse_date(2013), parse_date("2009-06-01 12:00:01"), parse_date("unknown")
-    ((2013, 5, 2), (2013,), (2009, 6, 1, 12, 0, 1), None)
-    """
-    match = _DATE.fullmatch(str(value).strip())
-    if match is None:
-        return None
-    numbers = match["date"].split("-") + (match["time"].split(":") if match["time"] else [])
-    return tuple(int(number) for number in numbers)
 
 
 def _best_first(scores: NDArray[Any]) -> list[int]:

@@ -69,7 +69,7 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
     for reason in plan.left_out:
         progress.say(f"left out: {reason}")
     questions = {task.name: open_questions(plan, task, progress) for task in plan.tasks}
-    models = Models(plan.models)
+    models = Models(plan.models, progress)
     session = Session(plan, models, {name: q.data for name, q in questions.items()}, progress, cache_dir())
     for job in plan.jobs:
         if session.learns(job.method, job.config, job.task):

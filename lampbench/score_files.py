@@ -12,23 +12,23 @@ from __future__ import annotations
 import json
 import os
 import re
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import PurePosixPath
 
-from lampbench.errors import RequestError, unknown
+from lampbench.bounded_json import BadJson
+from lampbench.errors import RequestError, short, unknown
+from lampbench.json_stream import BEGINNING, foreign_format
+from lampbench.jsonfile import WrongShape
 from lampbench.metrics import Score, check_ids, score
+from lampbench.official import show_ids
+from lampbench.output_entries import OutputEntries
 from lampbench.paths import expanded
+from lampbench.prediction_sources import Source, absolute, file_source, find_sources, is_plain_file
 from lampbench.replacing import write_atomic
 from lampbench.tasks import TASKS, Task, get_task
 
 AVOCADO = "needs the licensed Avocado corpus and is not scored here"
-
-# 20,000 outputs take about 2 MB; what is far larger is something else, such as questions with profiles.
-LARGEST_FILE = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,6 @@ class FolderScore:
     absent: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A file in a folder or in a zip: its name for people, its absolute path, its size in bytes."""
-
-    name: str
-    path: PurePosixPath
-    size: int
-    read: Callable[[], bytes]
-
-
 def read_predictions_file(path: str | os.PathLike[str], task: str | Task | None = None) -> Outputs:
     """Reads predictions, in the official schema or as lines or a list of `{"id", "output"}`.
 
@@ -78,12 +68,12 @@ def read_predictions_file(path: str | os.PathLike[str], task: str | Task | None 
     Raises:
         RequestError: no such file, not JSON, a web page, a key is missing, an id occurs twice, another task.
     """
-    return _read(_file(expanded(path)), task)
+    return _read(file_source(expanded(path)), task)
 
 
 def read_golds_file(path: str | os.PathLike[str], task: str | Task | None = None) -> Outputs:
     """Reads golds, such as `dev_outputs.json`; formats and errors as in read_predictions_file."""
-    return _read(_file(expanded(path)), task)
+    return _read(file_source(expanded(path)), task)
 
 
 def write_predictions_file(
@@ -122,7 +112,7 @@ def score_files(
     if predicted.task and gold.task and predicted.task != gold.task:
         raise RequestError(f"{predicted.source} is for {predicted.task}, {gold.source} is for {gold.task}")
     name = get_task(task).name if task else gold.task or predicted.task
-    name = name or _task_in_path(_absolute(predictions)) or _task_in_path(_absolute(golds))
+    name = name or _task_in_path(absolute(predictions)) or _task_in_path(absolute(golds))
     if name is None:
         raise RequestError(
             f"neither {predicted.source} nor {gold.source} names its task: say which it is with --task"
@@ -153,11 +143,11 @@ def score_folder(
             one task, no golds for a task or contradicting ones, ids that do not match.
     """
     predictions, golds = expanded(predictions), expanded(golds)
-    if _is_plain_file(predictions) and _is_plain_file(golds):
+    if is_plain_file(predictions) and is_plain_file(golds):
         only = score_files(predictions, golds, profile, task)
         return FolderScore({only.task: only}, {}, tuple(name for name in TASKS if name != only.task))
     wanted = get_task(task).name if task is not None else None
-    sources = _prediction_sources(_sources(predictions))
+    sources = _prediction_sources(find_sources(predictions))
     predicted: dict[str, Outputs] = {}
     for source in sources:
         outputs = _read(source, None)
@@ -181,9 +171,9 @@ def score_folder(
 
     # Predictions have the schema of golds: found among the golds, they would be scored against themselves.
     own = {os.path.realpath(source.path) for source in sources}
-    others = [source for source in _sources(golds) if os.path.realpath(source.path) not in own]
+    others = [source for source in find_sources(golds) if os.path.realpath(source.path) not in own]
     # A file that was named is golds, whatever it looks like; in a folder it might be anything.
-    candidates, unusable = _gold_candidates(others, wanted if _is_plain_file(golds) else None)
+    candidates, unusable = _gold_candidates(others, wanted if is_plain_file(golds) else None)
     scores: dict[str, Score] = {}
     for name in TASKS:
         if name not in predicted:
@@ -219,7 +209,7 @@ def _choose(name: str, candidates: Sequence[Outputs], predicted: Outputs) -> Out
 
 
 def _gold_candidates(
-    sources: Sequence[_Source], unnamed: str | None
+    sources: Sequence[Source], unnamed: str | None
 ) -> tuple[dict[str, list[Outputs]], list[str]]:
     """Gold files per task, and why others were not usable: of interest only if golds are missing.
 
@@ -244,7 +234,7 @@ def _gold_candidates(
     return candidates, unusable
 
 
-def _prediction_sources(sources: Sequence[_Source]) -> list[_Source]:
+def _prediction_sources(sources: Sequence[Source]) -> list[Source]:
     """Leaves out the record of a run, which lies beside the run's predictions."""
     runs = {source.path.parent for source in sources if source.path.name == "predictions.jsonl"}
     return [s for s in sources if not (s.path.name == "record.json" and s.path.parent in runs)]
@@ -258,132 +248,46 @@ def _task_in_path(path: PurePosixPath) -> str | None:
     return f"LaMP-{found.group(1)}" if found else None
 
 
-def _sources(path: Path) -> list[_Source]:
-    """The JSON files of a folder or zip, at any depth, in the order of their names; or the file itself."""
-    if path.is_dir():
-        found = [_file(p) for p in path.rglob("*.json*") if p.is_file()]
-    elif path.is_file() and zipfile.is_zipfile(path):
-        found = _zip_sources(path)
-    else:
-        return [_file(path)]
-
-    def visible(source: _Source) -> bool:
-        inside = source.name.removeprefix(str(path))
-        hidden = any(part.startswith((".", "__MACOSX")) for part in re.split(r"[/\\]", inside))
-        return source.path.suffix.lower() in (".json", ".jsonl") and not hidden
-
-    return sorted(filter(visible, found), key=lambda source: source.name)
-
-
-def _is_plain_file(path: Path) -> bool:
-    return path.is_file() and not zipfile.is_zipfile(path)
-
-
-def _zip_sources(path: Path) -> list[_Source]:
-    def reader(member: str) -> Callable[[], bytes]:
-        def read() -> bytes:
-            with zipfile.ZipFile(path) as archive:
-                return archive.read(member)
-
-        return read
-
-    with zipfile.ZipFile(path) as archive:
-        members = [member for member in archive.infolist() if not member.is_dir()]
-    return [
-        _Source(f"{path}/{m.filename}", _absolute(path) / m.filename, m.file_size, reader(m.filename))
-        for m in members
-    ]
-
-
-def _file(path: Path) -> _Source:
-    if not path.exists():
-        raise RequestError(f"no such file: {path}")
-    if path.is_dir():
-        raise RequestError(f"{path} is a folder where a file is needed")
-    return _Source(str(path), _absolute(path), path.stat().st_size, path.read_bytes)
-
-
-def _absolute(path: str | os.PathLike[str]) -> PurePosixPath:
-    return PurePosixPath(Path(os.path.abspath(path)).as_posix())
-
-
-def _read(source: _Source, task: str | Task | None) -> Outputs:
-    if source.size > LARGEST_FILE:
-        raise RequestError(f"{source.name}: has {source.size / 2**20:.0f} MiB, which no file of outputs has")
-    try:
-        text = source.read().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise RequestError(f"{source.name}: not text in UTF-8, so not JSON") from None
-    # RuntimeError: the zip is encrypted.
-    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        raise RequestError(f"{source.name}: cannot be read ({error})") from None
-    name, records = _records(text, source.name)
+def _read(source: Source, task: str | Task | None) -> Outputs:
+    with source.opened() as file:
+        if problem := foreign_format(file.peek(BEGINNING)[:BEGINNING]):
+            raise RequestError(f"{source.name}: {problem}")
+        entries = OutputEntries(file.read)
+        texts = _texts(source.name, entries)
+    name = None if entries.task is None else _task_name(entries.task)
     wanted = get_task(task).name if task is not None else None
     if wanted and name and name != wanted:
         raise RequestError(f"{source.name}: is for {name}, not {wanted}")
+    return Outputs(name, texts, source.name)
+
+
+def _texts(source: str, entries: OutputEntries) -> dict[str, str]:
     texts: dict[str, str] = {}
     repeated: list[str] = []
-    for number, record in enumerate(records, start=1):
-        if not (isinstance(record, dict) and "output" in record and _is_text(record.get("id"))):
-            raise RequestError(f'{source.name}: entry {number} is not an object with "id" and "output"')
-        id = str(record["id"])
-        if id in texts:
-            repeated.append(id)
-        if not _is_text(record["output"]):
-            raise RequestError(f"{source.name}: the output of '{id}' is not text")
-        texts[id] = str(record["output"])
+    number = 0
+    try:
+        for number, entry in enumerate(entries, 1):
+            if not (isinstance(entry, dict) and "output" in entry and _is_text(entry.get("id"))):
+                raise RequestError(f'{source}: entry {number} is not an object with "id" and "output"')
+            id = str(entry["id"])
+            if id in texts:
+                repeated.append(id)
+            if not _is_text(entry["output"]):
+                raise RequestError(f"{source}: the output of '{short(id)}' is not text")
+            texts[id] = str(entry["output"])
+    except WrongShape as error:
+        raise RequestError(f"{source}: {error}") from None
+    except BadJson as error:
+        problem = "is cut off" if error.cut else "cannot be read as JSON"
+        raise RequestError(f"{source}: {problem} after entry {number}: {error}") from None
     if repeated:
-        first = ", ".join(repeated[:3]) + (", …" if len(repeated) > 3 else "")
-        raise RequestError(f"{source.name}: {len(repeated)} ids occur more than once ({first})")
-    return Outputs(name, texts, source.name)
+        raise RequestError(f"{source}: {len(repeated)} ids occur more than once ({show_ids(repeated)})")
+    return texts
 
 
 def _is_text(value: object) -> bool:
     """Numbers pass for text: some tools write ids and ratings as numbers."""
     return isinstance(value, (str, int, float)) and not isinstance(value, bool)
-
-
-def _records(text: str, name: str) -> tuple[str | None, list[Any]]:
-    """(task or None, entries) of a file's content."""
-    start = text.lstrip()[:1]
-    if not start:
-        raise RequestError(f"{name}: is empty")
-    if start == "<":
-        raise RequestError(f"{name}: is a web page, not JSON: download it again")
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as whole:
-        # JSON lines fail as a whole, with a second value after the first.
-        if start == "{" and whole.msg == "Extra data":
-            return None, _lines(text, name)
-        raise RequestError(f"{name}: not JSON ({whole.msg} in line {whole.lineno})") from None
-    if isinstance(content, list):
-        return None, content
-    if isinstance(content, dict) and "golds" not in content and {"id", "output"} <= content.keys():
-        return None, [content]
-    if not isinstance(content, dict):
-        raise RequestError(f'{name}: not an object with "task" and "golds"')
-    if "golds" not in content:
-        raise RequestError(
-            f'{name}: lacks the key "golds"; expected {{"task": …, "golds": [{{"id", "output"}}]}}'
-        )
-    if not isinstance(content["golds"], list):
-        raise RequestError(f'{name}: "golds" is not a list')
-    written = content.get("task")
-    return None if written is None else _task_name(written), content["golds"]
-
-
-def _lines(text: str, name: str) -> list[Any]:
-    entries = []
-    # Not splitlines(): it also splits at U+2028 and others, which are legal inside a JSON string.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            entries.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise RequestError(f"{name}: line {number} is not JSON ({error.msg})") from None
-    return entries
 
 
 def _task_name(written: object) -> str:

@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lampbench.bounded_json import BadJson, read_json
 from lampbench.errors import RequestError, unknown
 from lampbench.paths import expanded, require_writable
 from lampbench.personas import DOMAINS, Document, Domain
@@ -225,11 +226,11 @@ def _manifest_in(folder: Path, wanted: dict[str, Any], remedy: str) -> dict[str,
     found: Any = None
     try:
         if path.is_file():
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = read_json(path)
         # Hidden files do not count: a killed process and a desktop leave such.
         elif not folder.is_dir() or all(entry.name.startswith(".") for entry in folder.iterdir()):
             return None
-    except ValueError:  # no JSON: somebody else's file of that name
+    except BadJson:  # no JSON: somebody else's file of that name
         pass
     except OSError as error:
         raise RequestError(f"{folder} cannot be read ({error.strerror or error}): {remedy}") from error

@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import golden_prompts
 import pytest
 from lamp_files import INPUTS, item, question, write_json, write_split
 
 from lampbench.audit import Audit, SplitAudit, audit
 from lampbench.errors import RequestError
 from lampbench.floors import constant_floors
-from lampbench.tasks import get_task
+from lampbench.tasks import TASKS, get_task
 
 
 def found(split: SplitAudit) -> dict[str, tuple[int, list[str]]]:
@@ -102,13 +103,20 @@ def test_oddities_of_profiles_are_counted_and_do_not_hinder(tmp_path: Path) -> N
 def test_golds_that_are_no_label_and_inputs_of_another_task(tmp_path: Path) -> None:
     foreign = dated("a", "2013") | {"input": "Paraphrase this"}
     split = audit_of(
-        tmp_path, [foreign, dated("b", "2013"), dated("c", "2013")], {"a": "4", "b": "6", "c": " "}
+        tmp_path, [foreign, dated("b", "2013"), dated("c", "2013")], {"a": "4", "b": "6", "c": "5"}
     )
-    assert found(split) == {
-        "foreign_inputs": (1, ["a"]),
-        "foreign_golds": (1, ["b"]),
-        "empty_golds": (1, ["c"]),
-    }
+    assert found(split) == {"foreign_inputs": (1, ["a"]), "foreign_golds": (1, ["b"])}
+    texts = audit_of(tmp_path, [question("LaMP-4", "q")], {"q": " "}, task="LaMP-4")
+    assert texts.findings["empty_golds"].first == ["q"]
+
+
+@pytest.mark.parametrize("gold", ["1e200", "-1e200", "1e400", "nan", "-inf", "five", " "])
+def test_golds_that_no_rating_can_be_held_against_are_counted_and_named(tmp_path: Path, gold: str) -> None:
+    split = audit_of(tmp_path, [dated("a", "2013"), dated("b", "2013")], {"a": gold, "b": "4"})
+    assert split.findings["malformed_golds"].first == [f"gold 1 its 'output' is '{gold}', not a rating"]
+    assert split.floors["mae"] == ("4", 0.0)
+    assert not split.can_be_prepared
+    json.dumps(split.floors, allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +183,9 @@ def test_the_floor_of_a_classification_is_its_majority() -> None:
     assert constant_floors(get_task("LaMP-2"), {"action": 3, "comedy": 1}) == {"accuracy": ("action", 0.75)}
     assert constant_floors(get_task("LaMP-1"), {}) == {}
     assert constant_floors(get_task("LaMP-4"), {"A headline": 9}) == {}
+    # What the metrics take for no rating is none here: the square of 1e200 is larger than any float.
+    odd = {"4": 2, "1e200": 1, "nan": 1, "inf": 1}
+    assert constant_floors(get_task("LaMP-3"), odd) == {"mae": ("4", 0.0), "rmse": ("4", 0.0)}
     # A gold that another writer gave as 5.0 is still a five.
     assert constant_floors(get_task("LaMP-3"), {"5.0": 1, "5": 1, "?": 7})["mae"] == ("5", 0.0)
 
@@ -236,10 +247,17 @@ def test_the_report_is_a_table_and_plain_json(tmp_path: Path) -> None:
     }
 
 
-def test_real_texts_pass(shared: Path) -> None:
-    report = audit(shared / "data" / "lamp-sample", "LaMP-2")
+@pytest.mark.parametrize("task", TASKS)
+def test_hard_texts_pass(task: str) -> None:
+    report = audit(golden_prompts.DATA, task)
     assert report.can_be_prepared
-    train, dev = report.splits
-    assert (train.questions, dev.questions) == (1104, 139)
-    assert train.floors["accuracy"][0] == "comedy"
-    assert train.findings["undated_items"].count == train.items
+    (dev,) = report.splits
+    questions = golden_prompts.questions(task)
+    assert (dev.questions, dev.golds) == (len(questions), len(questions))
+    assert dev.items == sum(len(question["profile"]) for question in questions.values())
+    cases = {name: [id.partition("-")[2] for id in ids] for name, (_, ids) in found(dev).items()}
+    assert cases == {
+        "empty_profiles": ["none"],
+        "unsorted_profiles": ["ties", "many-ties", "dates"],
+        "blank_items": ["blank"],
+    }

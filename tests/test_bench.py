@@ -186,7 +186,7 @@ def test_nobody_else_to_borrow_a_history_from(tiny_data: Path, models: Models, t
 
 def test_models_are_loaded_once_and_known_before(tiny_llm: Path, models: Models) -> None:
     before = models.identity("llm")
-    assert before == {"id": "tiny-t5", "revision": models.llm.revision, "dtype": "float32"}
+    assert (before["id"], before["revision"], before["dtype"]) == ("tiny-t5", models.llm.revision, "float32")
     assert models.llm is models.llm
     assert models.encoder is models.retriever  # one model in one precision serves as both
     assert models.identity("llm") == before

@@ -16,8 +16,9 @@ from made_results import add_run
 from lampbench.cli import main, spread_set
 from lampbench.errors import RunError
 from lampbench.job import run_job
-from lampbench.record import MetricRecord, Record, load_records
+from lampbench.record import MetricRecord, Record
 from lampbench.request import Job
+from lampbench.results_folder import load_records
 from lampbench.summary import results_table
 
 # What must answer at once

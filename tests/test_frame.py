@@ -10,7 +10,8 @@ from made_results import add_run
 import lampbench
 from lampbench.cost import Cost
 from lampbench.frame import predictions_frame, results_frame
-from lampbench.record import load_records, read_record
+from lampbench.record import read_record
+from lampbench.results_folder import load_records
 
 
 def test_a_frame_has_a_row_per_run_and_metric(tmp_path: Path) -> None:

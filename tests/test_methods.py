@@ -13,8 +13,8 @@ from lampbench.check import CheckReport, check_methods
 from lampbench.cli import main
 from lampbench.data import open_task
 from lampbench.prompts import item_text, query
-from lampbench.record import load_records
 from lampbench.registry import list_methods
+from lampbench.results_folder import load_records
 from lampbench.retrieval import rank_bm25, rank_dense
 from lampbench.runner import run
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import golden_prompts
 import numpy as np
 import pytest
 import torch
@@ -302,23 +303,23 @@ def test_other_encoders_get_no_prefix_unless_told(encoder: str) -> None:
     assert as_question(text, encoder=encoder, query_prefix="query: ").query == "query: Rain."
 
 
-def test_the_query_of_a_citation_is_the_authors_own_title(shared: Path) -> None:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(shared / "data" / "t5-tokenizer")
+def test_the_query_of_a_citation_is_the_authors_own_title() -> None:
     title = 'Lamps, "and" shades'
     text = get_task("LaMP-1").template.format(title=title, reference_1="One", reference_2="Two")
     assert as_question(text, "LaMP-1", query_prefix="").query == title
     # As released it is found in the cut text, whose references may be gone.
-    options = {"redecode_input": True, "tokenizer": tokenizer, "max_input_tokens": 30, "query_prefix": ""}
+    options = {
+        "redecode_input": True,
+        "tokenizer": golden_prompts.tokenizer(),
+        "max_input_tokens": 56,
+        "query_prefix": "",
+    }
     assert as_question(text, "LaMP-1", **options).query == title
 
 
-def test_the_released_input_loses_a_token_and_spells_unknown_ones(shared: Path) -> None:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(shared / "data" / "t5-tokenizer")
-    short = HEADLINE.format(text="A {lamp} is on.")
+def test_the_released_input_loses_a_token_and_spells_unknown_ones() -> None:
+    tokenizer = golden_prompts.tokenizer()
+    short = HEADLINE.format(text="A ☕lamp☕ is on.")
     released = as_question(short, redecode_input=True, tokenizer=tokenizer)
     assert released.prompt == HEADLINE.format(text="A <unk>lamp<unk> is on.")
     assert released.query.endswith("A <unk>lamp<unk> is on.")

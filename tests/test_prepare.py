@@ -120,7 +120,7 @@ def test_a_file_alone_is_named_with_what_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"<!DOCTYPE html><html>not found</html>", "is HTML, not JSON (37 bytes)"),
+        (b"<!DOCTYPE html><html>not found</html>", "is HTML, not JSON: a web page was saved"),
         (b"  \n<html></html>", "is HTML"),
         (b"", "is empty"),
         (b"   \n", "is empty"),
@@ -132,8 +132,8 @@ def test_a_file_alone_is_named_with_what_is_missing(tmp_path: Path) -> None:
         (b'[{"id": "q", "input": "rev', "the file ends too early"),
         (b'[{"id": "q", "input": "r", "profile": []}', "after record 1: the file ends too early"),
         (b'[{"id": "q", "input": "r", "profile": []}, {]', "after record 1: "),
-        (b'[{"id": "q", "input": "r", "profile": []}] []', "trailing garbage"),
-        (b'[{"id": "q", "input": "\xff"}]', "invalid bytes in UTF8"),
+        (b'[{"id": "q", "input": "r", "profile": []}] []', "after record 1: there is more after its end"),
+        (b'[{"id": "q", "input": "\xff"}]', "what follows is not UTF-8"),
         (b"[1]", "record 1 is a number, not an object"),
         (b'["q"]', "record 1 is text, not an object"),
         (b'[{"input": "r", "profile": []}]', "record 1 lacks the field 'id' (it has input, profile)"),
@@ -175,7 +175,7 @@ def test_a_broken_questions_file_is_one_clear_line(tmp_path: Path, content: byte
         ('{"task": "LaMP_3", "golds": [{"id": "q", "output": "4"}', "the file ends too early"),
         ('{"task": "LaMP_3", "golds": [,]}', "line 1, column 30"),
         ('{"task": "LaMP_3"}', "has no list 'golds' (it has task)"),
-        ('{"golds": []}', "is for task None, not 'LaMP_3'"),
+        ('{"golds": []}', "1 of 1 questions without gold ('q')"),
         ('{"task": "LaMP_4", "golds": []}', "is for task 'LaMP_4', not 'LaMP_3'"),
         ('{"task": "LaMP_10", "golds": []}', "is for task 'LaMP_10'"),
         ('{"task": "LaMP_3", "golds": [1]}', "gold 1 is a number, not an object"),

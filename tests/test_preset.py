@@ -105,7 +105,7 @@ def test_a_model_of_the_hub_is_known_by_the_commit_on_disk(monkeypatch: pytest.M
     found = "/cache/models--me--mine/snapshots/0123abc/config.json"
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda name, file: found)
     models = Models(ModelChoice("me/mine", "me/mine", "me/mine", device="cpu"))
-    assert models.identity("llm") == {"id": "me/mine", "revision": "0123abc", "dtype": "float32"}
+    assert {"id": "me/mine", "revision": "0123abc"}.items() <= models.identity("llm").items()
 
 
 def test_the_default_runs_without_data_or_models_of_ones_own(tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import golden_prompts
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_tokenizers import byte_tokenizer, word_tokenizer
-from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, ByT5Tokenizer
 
 from lampbench.errors import RequestError
 from lampbench.prompts import (
@@ -37,11 +38,6 @@ ITEMS: dict[str, dict[str, Any]] = {
 
 def citation(title: str = "Own", first: str = "R1", second: str = "R2") -> str:
     return TASKS["LaMP-1"].template.format(title=title, reference_1=first, reference_2=second)
-
-
-@pytest.fixture(scope="module")
-def t5(shared: Path) -> Any:
-    return AutoTokenizer.from_pretrained(shared / "data/t5-tokenizer")
 
 
 # ---- queries
@@ -138,14 +134,15 @@ def test_the_released_query_of_persona_plug_keeps_its_habits() -> None:
         pplug_query("LaMP-4", "fine", "released")
 
 
-def test_every_real_citation_parses(shared: Path) -> None:
-    path = shared / "data/lamp-sample/user/LaMP_1/test_questions.json"
-    for question in json.loads(path.read_text(encoding="utf-8")):
+def test_every_citation_parses() -> None:
+    quoted = {"1-special", "1-odd-quote", "1-inner-quotes"}
+    for id, question in golden_prompts.questions("LaMP-1").items():
         text = question["input"].strip()
         title, references = own_title(text), query("LaMP-1", text)
         # The references are right when a cut at one of their spaces gives the input back.
         cuts = (i for i, character in enumerate(references) if character == " ")
         assert any(citation(title, references[:i], references[i + 1 :]) == text for i in cuts)
+        assert (references == query("LaMP-1", text, "official")) == (id not in quoted)
 
 
 # ---- items as texts
@@ -232,24 +229,20 @@ def test_a_field_that_is_not_there_surfaces_with_task_and_name(name: str, broken
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_prompts_are_the_official_ones(name: str, shared: Path, t5: Any) -> None:
-    task = TASKS[name]
-    folder = shared / "data/lamp-sample/user" / task.official_name
-    part = "dev" if (folder / "dev_questions.json").exists() else "test"
-    questions = {q["id"]: q for q in json.loads((folder / f"{part}_questions.json").read_text("utf-8"))}
-    golden = shared / "golden/prompts"
-    rankings = {
-        line["id"]: line["ranking"]
-        for line in map(json.loads, (golden / f"{name}.bm25_rankings.jsonl").open(encoding="utf-8"))
-    }
-    lines = [json.loads(line) for line in (golden / f"{name}.prompts_bm25.jsonl").open(encoding="utf-8")]
-    assert len(lines) == (117 if name == "LaMP-3" else 180)
-    for line in lines:
+def test_prompts_are_the_official_ones(name: str) -> None:
+    questions, rankings = golden_prompts.questions(name), golden_prompts.rankings(name)
+    golden = golden_prompts.prompts(name)
+    assert {line["id"] for line in golden} == questions.keys()
+    assert {256, 512} < {line["max_length"] for line in golden}
+    for line in golden:
         question = questions[line["id"]]
         items = {item["id"]: item for item in question["profile"]}
-        selected = [items[item_id] for item_id in rankings[line["id"]][: line["k"]]]
-        prompt = personalized_prompt(task, question["input"], selected, t5, line["max_length"])
-        assert prompt == line["prompt"]
+        ranking = rankings[line["id"]].get(line["retriever"], [])  # none for an empty profile
+        selected = [items[id] for id in ranking[: line["k"]]]
+        prompt = personalized_prompt(
+            name, question["input"], selected, golden_prompts.tokenizer(), line["max_length"]
+        )
+        assert prompt == line["prompt"], (line["id"], line["k"], line["max_length"])
 
 
 FIRST = "I love this lamp. It is bright, cheap and it has worked every single day for three years."
@@ -262,18 +255,15 @@ REVIEW_INPUT = TASKS["LaMP-3"].template.format(text="Great little lamp, bright a
 @pytest.mark.parametrize(
     ("max_length", "first", "second", "third"),
     [
-        (64, "I", "Bro", "Good"),
-        (96, "I love this lamp. It", "Broke after a week", "Good value overall, although the"),
-        (128, "I love this lamp. It is bright, cheap and it has worked every single day", SECOND, THIRD),
+        (96, "I love thi", "Broke", "Good"),
+        (160, "I love this lamp. It is bri", "Broke after a week", "Good value ove"),
+        (192, "I love this lamp. It is bright, cheap and it has work", SECOND, THIRD[:41]),
     ],
 )
-def test_the_worked_example_of_the_budget_comes_out(
-    max_length: int, first: str, second: str, third: str, shared: Path
+def test_three_reviews_share_a_budget_as_in_the_official_program(
+    max_length: int, first: str, second: str, third: str
 ) -> None:
-    # The example was measured with transformers 4, where the space at the end of a text is a token, as this
-    # file says. The T5 class of transformers 5 drops it, so that each fixed part is a token shorter there.
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(shared / "data/t5-tokenizer/tokenizer.json"))
-    assert len(tokenizer(REVIEW_INPUT)["input_ids"]) == 41
+    tokenizer = golden_prompts.tokenizer()
     assert personalized_prompt("LaMP-3", REVIEW_INPUT, REVIEWS, tokenizer, max_length) == (
         f'5 is the score for "{first}" , and 1 is the score for "{second}" , and '
         f'4 is the score for "{third}" '
@@ -353,28 +343,21 @@ def test_what_a_short_item_saves_goes_to_the_items_after_it() -> None:
     assert first.count("b") == 10
 
 
-def test_a_t5_tokenizer_that_declares_nothing_decodes_as_it_did_in_transformers_4(
-    shared: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "t5"
-    shutil.copytree(shared / "data/t5-tokenizer", folder, copy_function=shutil.copyfile)
-    folder.chmod(0o755)
-    config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
-    del config["clean_up_tokenization_spaces"]
-    (folder / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
+def test_a_t5_tokenizer_that_declares_nothing_decodes_as_it_did_in_transformers_4(tmp_path: Path) -> None:
+    shutil.copy(golden_prompts.TOKENIZER / "tokenizer.json", tmp_path)
+    config = {"tokenizer_class": "T5TokenizerFast", "extra_ids": 2}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
     items = [{"text": "It 's fine , is n't it ?", "score": "4"}]
-    undeclared = AutoTokenizer.from_pretrained(folder)
+    undeclared = AutoTokenizer.from_pretrained(tmp_path)
     assert "\"It's fine, isn't it?\"" in personalized_prompt("LaMP-3", "INPUT", items, undeclared, 512)
-    declined = AutoTokenizer.from_pretrained(folder, clean_up_tokenization_spaces=False)
+    declined = AutoTokenizer.from_pretrained(tmp_path, clean_up_tokenization_spaces=False)
     assert items[0]["text"] in personalized_prompt("LaMP-3", "INPUT", items, declined, 512)
 
 
 @cache
 def _tokenizers() -> list[Any]:
-    """With no special token, one at the beginning, one at the end; and the real T5 where it is at hand."""
-    folder = Path(__file__).resolve().parents[2] / "shared/data/t5-tokenizer"
-    t5 = [AutoTokenizer.from_pretrained(folder)] if folder.is_dir() else []
-    return [word_tokenizer(), byte_tokenizer(), ByT5Tokenizer(), *t5]
+    """With no special token, one at the beginning, one at the end, and one of T5's kind."""
+    return [word_tokenizer(), byte_tokenizer(), ByT5Tokenizer(), golden_prompts.tokenizer()]
 
 
 @settings(deadline=None)

@@ -23,13 +23,13 @@ from lampbench.record import (
     ModelRecord,
     Record,
     TrainingRecord,
-    load_records,
     read_record,
     request_key,
     run_path,
     shareable,
     write_record,
 )
+from lampbench.results_folder import load_records
 
 
 def make(method: str = "alpha", task: str = "LaMP-2", seed: int = 0, suite: str = "small") -> Record:

@@ -22,8 +22,9 @@ from lampbench.job import checked
 from lampbench.metrics import score
 from lampbench.prediction import Prediction
 from lampbench.prediction_log import read_predictions
-from lampbench.record import Record, load_records
+from lampbench.record import Record
 from lampbench.request import RunRequest, make_plan
+from lampbench.results_folder import load_records
 from lampbench.runner import command_of, run
 
 Runner = Callable[..., list[Record]]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lampbench import score_files as module
+from lampbench import prediction_sources
 from lampbench.errors import RequestError
 from lampbench.score_files import (
     read_golds_file,
@@ -162,14 +162,19 @@ def test_ids_must_match(tmp_path: Path, golds: Path, outputs: dict[str, str], me
     ("content", "message"),
     [
         ("", "is empty"),
-        ("\n<!DOCTYPE html><html></html>", "web page, not JSON: download it again"),
-        ("ratings: 5", "not JSON"),
-        ('{"task": "LaMP_3", "golds": [', "not JSON .* line 1"),
-        ('{"id": "01", "output": "5"}\n{"id": "02", "out', "line 2 is not JSON"),
+        ("\n<!DOCTYPE html><html></html>", "is HTML, not JSON: a web page"),
+        ("ratings: 5", "is not JSON: it begins with 'ratings: 5'"),
+        ("\x1f\x00", "is not JSON"),
+        ('{"task": "LaMP_3", "golds": [', "is cut off after entry 0: .*line 1"),
+        ('{"id": "01", "output": "5"}\n{"id": "02", "out', "is cut off after entry 1: .*line 2"),
+        (
+            '{"id": "01", "output": "5"}\n{"id": "02", x',
+            "cannot be read as JSON after entry 1: .*line 2, column 14",
+        ),
         ('{"golds": []}', "3 of 3 ids are missing"),
-        ("{}", 'lacks the key "golds"'),
-        ('{"task": "LaMP_3", "preds": []}', 'lacks the key "golds"'),
-        ('{"task": "LaMP_3", "golds": {}}', '"golds" is not a list'),
+        ("{}", "has no list 'golds'"),
+        ('{"task": "LaMP_3", "preds": []}', r"has no list 'golds' \(it has task, preds\)"),
+        ('{"task": "LaMP_3", "golds": {}}', "has no list 'golds'"),
         ('{"task": "LaMP_3", "golds": [{"id": "01"}]}', 'entry 1 is not an object with "id" and "output"'),
         ('[{"id": "01", "output": "1"}, 7]', "entry 2 is not an object"),
         ('[{"id": "01", "output": null}]', "output of '01' is not text"),
@@ -192,7 +197,7 @@ def test_a_file_that_is_no_text_or_too_large_or_absent_is_refused(
     tmp_path: Path, golds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "p.json").write_bytes(b'{"task": "\xff"}')
-    with pytest.raises(RequestError, match="not text in UTF-8"):
+    with pytest.raises(RequestError, match="entry 0: what follows is not UTF-8"):
         read_predictions_file(tmp_path / "p.json")
     with pytest.raises(RequestError, match="no such file"):
         read_golds_file(tmp_path / "absent.json")
@@ -200,7 +205,7 @@ def test_a_file_that_is_no_text_or_too_large_or_absent_is_refused(
         read_golds_file(tmp_path)
     with pytest.raises(RequestError, match="is for LaMP-3, not LaMP-4"):
         read_golds_file(golds, task="LaMP-4")
-    monkeypatch.setattr(module, "LARGEST_FILE", 10)
+    monkeypatch.setattr(prediction_sources, "LARGEST_FILE", 10)
     with pytest.raises(RequestError, match="which no file of outputs has"):
         read_golds_file(golds)
 
@@ -320,11 +325,11 @@ def test_what_cannot_be_scored_is_told_in_one_line(tmp_path: Path, golds: Path) 
     put(file, '[{"id": "1", "output": "1"}]')
     assert "names no task" in message()
     put(file, '{"settings": 1}')
-    assert 'lacks the key "golds"' in message()
+    assert "has no list 'golds'" in message()
     write(file, "LaMP_3", GOLDS)
     broken = put(tmp_path / "g" / "dev_outputs.json", "<html>").parent
     assert "no golds for LaMP-3" in message(broken)
-    assert "dev_outputs.json: is a web page" in message(broken)
+    assert "dev_outputs.json: is HTML" in message(broken)
 
 
 def test_a_damaged_zip_is_told_in_one_line(tmp_path: Path, golds: Path) -> None:

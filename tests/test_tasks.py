@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 
+import golden_prompts
 import pytest
 
 from lampbench.errors import RequestError
@@ -91,13 +90,9 @@ def test_the_main_metric_is_the_first_and_errors_are_lower_when_better() -> None
 
 
 @EVERY_TASK
-def test_real_inputs_have_the_form_of_the_template(task: Task, shared: Path) -> None:
+def test_inputs_have_the_form_of_the_template(task: Task) -> None:
     slots = re.sub(r"\\\{\w+\\\}", "(.*)", re.escape(task.template))
-    folder = shared / "data/lamp-sample/user" / task.official_name
-    for path in sorted(folder.glob("*_questions.json")):
-        questions = json.loads(path.read_text(encoding="utf-8"))
-        assert questions
-        for question in questions:
-            # A few inputs of LaMP-1 end with a line break.
-            assert re.fullmatch(slots, question["input"].strip(), flags=re.DOTALL), question["id"]
-            assert set(task.item_fields) <= set(question["profile"][0])
+    for question in golden_prompts.questions(task.name).values():
+        # A few inputs of LaMP-1 end with a line break.
+        assert re.fullmatch(slots, question["input"].strip(), flags=re.DOTALL), question["id"]
+        assert all(set(task.item_fields) <= set(item) for item in question["profile"])

@@ -1,0 +1,163 @@
+"""A new attempt never costs the record of the run that it repeats."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_methods import LEARNER, PRESET, TRICKSTER
+
+from lampbench.attempts import OFFICIAL, PREDICTIONS, RECORD, attempt_beside, take_place
+from lampbench.errors import RunError
+from lampbench.prediction_log import PredictionLog, read_predictions
+from lampbench.record import Record
+from lampbench.results_folder import load_attempts, load_records
+from lampbench.runner import run
+
+Runner = Callable[..., list[Record]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_llm: Path, tiny_encoder: Path, tiny_data: Path) -> Path:
+    """A folder with a preset and two methods."""
+    preset = PRESET.format(llm=tiny_llm, encoder=tiny_encoder, data=tiny_data)
+    (tmp_path / "tiny.toml").write_text(preset, encoding="utf-8")
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "trickster.py").write_text(TRICKSTER, encoding="utf-8")
+    (tmp_path / "methods" / "learner.py").write_text(LEARNER, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def run_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """`run` with that preset and those methods, quietly."""
+    monkeypatch.setenv("FITS", str(folder / "fits"))
+
+    def run_quietly(method: str, task: str = "LaMP-3", **options: Any) -> list[Record]:
+        options = {"results": folder / "results", "preset": str(folder / "tiny.toml"), **options}
+        return run(method, task, progress="none", methods_dir=folder / "methods", **options)
+
+    return run_quietly
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones too."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def the_run(results: Path) -> Record:
+    """The one run of a folder, with the predictions that were scored."""
+    (record,) = load_records(results)
+    assert PredictionLog(record.predictions).sha256() == record.predictions_sha256
+    return record
+
+
+def test_an_interrupted_attempt_leaves_the_earlier_run_and_is_gone_on_with(
+    run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = run_here("trickster")
+    assert first.folder is not None
+    before = contents(first.folder)
+    monkeypatch.setenv("TRICK", "interrupt:4")
+    with pytest.raises(KeyboardInterrupt):
+        run_here("trickster", fresh=True)
+    assert contents(first.folder) == before
+    assert [record.status for record in load_attempts(folder / "results")] == ["started"]
+    monkeypatch.setenv("TRICK", f"count:{folder / 'asked'}")
+    (second,) = run_here("trickster")
+    assert len((folder / "asked").read_text().splitlines()) == 2
+    assert (
+        second.started != first.started
+        or second.environment != first.environment
+        or second == the_run(folder / "results")
+    )
+    assert second.predictions.read_bytes() == before["predictions.jsonl"]
+    assert set(contents(first.folder.parent)) == {"seed0/record.json", "seed0/predictions.jsonl"}
+
+
+def test_a_failed_attempt_leaves_the_earlier_run_and_is_listed(
+    run_here: Runner,
+    folder: Path,
+    command: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (first,) = run_here("trickster")
+    monkeypatch.setenv("TRICK", "raise:2")
+    with pytest.raises(ValueError, match="as you"):
+        run_here("trickster", fresh=True)
+    assert the_run(folder / "results") == first
+    _, out, _ = command("list", "runs", "--results", folder / "results")
+    assert "(new attempt)" in out
+    assert "ValueError: as you like it" in out
+    monkeypatch.setenv("TRICK", "")
+    run_here("trickster", fresh=True)
+    assert load_attempts(folder / "results") == []
+
+
+@pytest.mark.parametrize("moves", [0, 1])
+def test_wherever_a_replacement_stops_the_old_run_or_the_new_one_is_whole(
+    run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    (old,) = run_here("trickster", limit=3, suite="s")
+    (new,) = run_here("trickster", suite="s", results=folder / "elsewhere")
+    assert old.folder is not None
+    assert new.folder is not None
+    shutil.copytree(new.folder, attempt_beside(old.folder))
+    replace = os.replace
+    left = list(range(moves))
+
+    def stop(source: Path, target: Path) -> None:
+        if not left:
+            raise OSError(28, "no space")
+        left.pop()
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("lampbench.attempts.os.replace", stop)
+        with pytest.raises(RunError, match=r"in the place of .*: no space"):
+            take_place(old.folder)
+    there = the_run(folder / "results")
+    assert there.data.limit == (None if moves else 3)
+    assert len(read_predictions(there.predictions)) == there.data.n
+    monkeypatch.setenv("TRICK", "raise:0")  # nothing is left to ask
+    (settled,) = run_here("trickster", suite="s")
+    assert settled == new == the_run(folder / "results")
+    assert contents(old.folder.parent) == contents(new.folder.parent)
+
+
+def test_the_official_file_of_the_run_before_goes_with_it(tmp_path: Path) -> None:
+    folder = tmp_path / "seed0"
+    for place, names in (
+        (folder, ("old", RECORD, PREDICTIONS, OFFICIAL)),
+        (attempt_beside(folder), ("new", RECORD, PREDICTIONS)),
+    ):
+        place.mkdir()
+        for name in names[1:]:
+            (place / name).write_text(names[0])
+    take_place(folder)
+    assert contents(tmp_path) == {f"seed0/{name}": b"new" for name in (RECORD, PREDICTIONS)}
+
+
+def test_two_commands_that_make_one_run_make_it_once(folder: Path) -> None:
+    code = (
+        "from lampbench.runner import run;"
+        f"run('trickster', 'LaMP-3', preset='{folder}/tiny.toml', results='{folder}/results',"
+        f"methods_dir='{folder}/methods', progress='none')"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "TRICK": f"count:{folder / 'asked'}",
+    }
+    both = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert len((folder / "asked").read_text().splitlines()) == 6
+    record = the_run(folder / "results")
+    assert record.folder is not None
+    assert set(contents(record.folder.parent)) == {"seed0/record.json", "seed0/predictions.jsonl"}
