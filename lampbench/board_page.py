@@ -18,7 +18,13 @@ COLUMNS = 9
 LONGEST = 200
 """Characters of a reason; an error message may hold a whole file."""
 
-_KINDS = {"unparsed": "unparsed", "empty": "empty", "truncated": "prompt cut", "empty_profile": "no history"}
+_KINDS = {
+    "unparsed": "unparsed",
+    "ambiguous": "ambiguous",
+    "empty": "empty",
+    "truncated": "prompt cut",
+    "empty_profile": "no history",
+}
 
 
 def page(board: Leaderboard) -> list[Block]:
@@ -280,6 +286,7 @@ def _whole(value: float | None) -> bool:
 def _failure_legend(suite: Suite) -> Paragraph:
     known = {
         "unparsed": "unparsed: the output is no label or no rating.",
+        "ambiguous": "ambiguous: unparsed, because the output names several labels and does not tell which it means.",
         "empty": "empty: there is no output.",
         "truncated": "prompt cut: the prompt did not fit the limit.",
         "empty_profile": "no history: the question comes with an empty profile.",

@@ -2,6 +2,9 @@
 
 It is off unless it is asked for, because it changes scores: the official rules take the output as it is. What
 the LLM said is kept beside an answer that differs from it, so the record can tell how often that was.
+
+What the LLM thinks is no answer, so it is dropped first: a part in tags such as `<think>`, also one that is
+never closed, and one whose opening tag stood in the prompt.
 """
 
 from __future__ import annotations
@@ -10,12 +13,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
+from lampbench.label_search import labels_in
 from lampbench.tasks import Task
 
 Extract = Literal["none", "first-line", "label"]
-"""`first-line`: the first line that holds anything. `label`: the first of the task's labels that occurs as a
-word of its own, in whatever case (of two that begin at one place, the longer); without one, and for tasks
-without labels, the whole."""
+"""`first-line`: the first line that holds anything. `label`: the one label of the task that can be the answer
+(see `lampbench.label_search`); where there is none, where there are several, and for tasks without labels, the
+whole."""
 
 EXTRACTIONS: tuple[str, ...] = get_args(Extract)
 
@@ -25,18 +29,19 @@ def extract(how: Extract, task: Task, text: str) -> str:
     return _RULES[how](task, text)
 
 
+def is_ambiguous(how: Extract, task: Task, text: str) -> bool:
+    """Whether no answer was extracted because several labels can be it."""
+    return how == "label" and len(labels_in(task, _without_thinking(text))) > 1
+
+
 def _first_line(task: Task, text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return next((line.strip() for line in _without_thinking(text).splitlines() if line.strip()), "")
 
 
 def _label(task: Task, text: str) -> str:
-    found = []
-    for label in task.labels:
-        # No word or number goes on before or behind it: 4 is neither in 45 nor in 4.5, but ends "it is a 4."
-        match = re.search(rf"(?<![\w-])(?<!\d\.){re.escape(label)}(?![\w-])(?!\.\d)", text, re.IGNORECASE)
-        if match:
-            found.append((match.start(), -len(label), label))
-    return min(found)[2] if found else text
+    said = _without_thinking(text)
+    labels = labels_in(task, said)
+    return labels.pop() if len(labels) == 1 else said
 
 
 _RULES: Mapping[str, Callable[[Task, str], str]] = {
@@ -44,3 +49,23 @@ _RULES: Mapping[str, Callable[[Task, str], str]] = {
     "first-line": _first_line,
     "label": _label,
 }
+
+# Of the models and prompts in use: <think> (DeepSeek, Qwen), [THINK] (Mistral), ◁think▷ (Kimi), <seed:think>,
+# and the tags that prompts ask for.
+_NAME = r"(?:seed:)?(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad)"
+_OPENING = rf"(?:<{_NAME}(?:\s[^<>]*)?>|\[think\]|◁think▷)"
+_CLOSING = rf"(?:</{_NAME}\s*>|\[/think\]|◁/think▷)"
+_THOUGHTS = (
+    # In this order: a thought that may quote its opening tag, the end of one, and the beginning of one.
+    re.compile(rf"[<\[◁](?P<name>{_NAME})\b[^<>]*?[>\]▷].*?[<\[◁]/(?P=name)\s*[>\]▷]", re.I | re.S),
+    re.compile(rf".*{_CLOSING}", re.I | re.S),
+    re.compile(rf"{_OPENING}.*", re.I | re.S),
+)
+
+
+def _without_thinking(text: str) -> str:
+    """What the LLM said beside its thoughts; where it has none, the text as it is."""
+    said = text
+    for thought in _THOUGHTS:
+        said = thought.sub("\n", said)
+    return text if said == text else said.strip()

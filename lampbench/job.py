@@ -16,6 +16,7 @@ from lampbench.cost import PREDICT, Cost, CostMeter
 from lampbench.dates import undated_rows
 from lampbench.environment import environment, reset_peaks
 from lampbench.errors import LampbenchError, RunError
+from lampbench.extraction import is_ambiguous
 from lampbench.fitting import Fitted, Session
 from lampbench.frozen import weights_fingerprint
 from lampbench.locks import locked
@@ -304,6 +305,8 @@ def _finished(
     counts["truncated"] = sum(bool(line.get("truncated")) for line in lines.values())
     if job.settings.extract != "none":
         counts["extracted"] = sum("said" in line for line in lines.values())
+        said = [line["said" if "said" in line else "output"] for line in lines.values()]
+        counts["ambiguous"] = sum(is_ambiguous(job.settings.extract, job.task, text) for text in said)
     counts |= {name: questions.counts[name] for name in ("empty_profile", "undated")}
     return replace(
         record,

@@ -182,7 +182,8 @@ class Record:
         retriever: the model of dense retrieval, where it is not the encoder.
         metrics: by key, the task's main metric first.
         counts: what went wrong how often: `n`, `truncated`, `unparsed`, `empty` (outputs), `empty_profile`,
-            `undated`; with extraction `extracted`, the answers that are a part of what the LLM said.
+            `undated`; with extraction `extracted`, the answers that are a part of what the LLM said, and
+            `ambiguous`, those where several labels could be the answer, which are unparsed.
         choice: of a method that chooses among answers: how often which, and what choosing could have reached.
         predictions_sha256: hash of the predictions.jsonl that was scored.
         started, finished: UTC times.

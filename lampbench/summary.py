@@ -13,6 +13,9 @@ from lampbench.terminal import printable
 BOUNDS = {"best of pool": "upper", "worst of pool": "lower"}
 """Rows of methods that choose among answers, and where their records have them."""
 
+FAILURES = ("unparsed", "ambiguous", "empty")
+"""Rows of counts, shown where something was counted."""
+
 LEGEND = "*: best of its row, untested; lampbench compare A B tests a difference"
 
 
@@ -31,7 +34,7 @@ def results_table(records: Sequence[Record], width: int = 80) -> str:
         names += [(task, m.key) for m in get_task(task).metrics]
         if any(r.choice is not None and r.choice.upper for r in records if r.task == task):
             names += [(task, bound) for bound in BOUNDS]
-        names += [(task, count) for count in ("unparsed", "empty") if _counted(records, task, count)]
+        names += [(task, count) for count in FAILURES if _counted(records, task, count)]
     first = max([len(_row_name(*name)) for name in names], default=0)
     blocks: list[list[str]] = [[]]
     used = first
@@ -57,7 +60,7 @@ def results_table(records: Sequence[Record], width: int = 80) -> str:
 
 
 def _row_name(task: str, name: str) -> str:
-    if name in ("unparsed", "empty") or name in BOUNDS:
+    if name in FAILURES or name in BOUNDS:
         return f"{task}   {name}"
     m = metric(name)
     return f"{task} {m.label} {'↑' if m.higher_is_better else '↓'}"
@@ -66,7 +69,7 @@ def _row_name(task: str, name: str) -> str:
 def _row(records: Sequence[Record], task: str, name: str, labels: Sequence[str]) -> dict[str, str]:
     """A cell per method."""
     here = {label: [r for r in records if r.task == task and r.method.label == label] for label in labels}
-    if name in ("unparsed", "empty"):
+    if name in FAILURES:
         totals = {label: sum(r.counts.get(name, 0) for r in runs) for label, runs in here.items()}
         return {label: f"{totals[label]} " if here[label] else "- " for label in labels}
     if name in BOUNDS:
