@@ -14,7 +14,8 @@ from made_commands import Command
 from made_results import add_run
 
 from lampbench.compare import compare, comparison_table
-from lampbench.record import load_records, write_record
+from lampbench.record import write_record
+from lampbench.results_folder import load_records
 from lampbench.summary import results_table
 from lampbench.terminal import printable, printable_lines
 
