@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lampbench.prompts import Fields
     from lampbench.tasks import Task
     from lampbench.training import TrainReport, TrainSettings
+    from lampbench.weights import KeptWeights
 
 T = TypeVar("T")
 
@@ -283,8 +284,15 @@ class Bench:
                 dev_score=dev_score,
                 checkpoint_dir=self.folder / "checkpoints" / stage,
                 progress=bar.update,
+                say=self._progress.say,
                 length=length,
             )
+
+    def kept_weights(self, kind: str) -> KeptWeights:
+        """A place for weights that are made one by one, such as those of users; `kind` names it."""
+        from lampbench.weights import KeptWeights
+
+        return KeptWeights(self.folder / kind, self._progress.say)
 
     # Embeddings
 
@@ -321,11 +329,12 @@ class Bench:
         def texts_of(chosen: np.ndarray) -> list[str]:
             return [text_of_item(item) for item in items.rows(chosen)]
 
-        matrix = EmbeddingStore(self._cache / "embeddings").open(
+        matrix = EmbeddingStore(self._cache / "embeddings", self._progress.say).open(
             encoder,
             template=f"{template}-{PROMPT_VERSION}",
             data=self.data.fingerprint + part,
             n_rows=len(own),
+            about=f"{self.task.name} ({self.data.setting})",
         )
         with self.progress(f"embedding items ({self.task.name})", len(own)) as bar:
             vectors = matrix.fill(encoder, lambda places: texts_of(own[list(places)]), bar.update)

@@ -1,8 +1,11 @@
 """The embedding store: one matrix per (encoder, text template, data), on disk, filled once and memory-mapped.
 
 Row i of a matrix belongs to row i of the items table. A matrix is filled in blocks; after each block the rows
-are flushed to disk first and the progress file is written second, so a killed process goes on from its last
-block and never believes in rows that were not written.
+are flushed to disk first and a line with the digest of the block is added to `blocks.txt` second, so a killed
+process goes on from its last block and never believes in rows that were not written. The digests are checked
+whenever a matrix is used: a block that has changed since is encoded again, the others are kept.
+
+One process fills a matrix at a time; another that wants it waits, and finds the rows.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,13 +22,22 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from lampbench.digests import digest
 from lampbench.errors import RunError
 from lampbench.identity import ENCODER_LIBRARIES, known, library_versions
+from lampbench.locks import locked
+from lampbench.paths import mark_used
+from lampbench.seals import Damaged, Say, keeping, read_sealed, room_for, write_sealed
 
 if TYPE_CHECKING:
     from lampbench.encoder import TextEncoder
 
 Precision = Literal["float16", "float32"]
+
+FORMAT = 2  # of the folder of a matrix; part of its name
+
+KEY, ROWS, BLOCKS = "key.json", "rows.npy", "blocks.txt"
+ABOUT = "about"  # in the key file, beside the key: what the data are, for people
 
 # Rows per block: what a kill can cost, against how well a block can be sorted into batches of similar length.
 BLOCK_ROWS = {"cpu": 1_024, "cuda": 16_384}
@@ -65,7 +76,7 @@ class EmbeddingKey:
     @property
     def folder_name(self) -> str:
         """A readable beginning and a hash of everything."""
-        text = json.dumps(asdict(self), sort_keys=True)
+        text = json.dumps([FORMAT, asdict(self)], sort_keys=True)
         readable = re.sub(r"[^A-Za-z0-9.-]+", "-", f"{self.encoder.rpartition('/')[2]}-{self.template}")
         return f"{readable[:60]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
@@ -75,10 +86,12 @@ class EmbeddingStore:
 
     Args:
         root: the folder; created when the first matrix is.
+        say: told in a line what is damaged, and what is waited for.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, say: Say = lambda text: None) -> None:
         self.root = root
+        self.say = say
 
     def open(
         self,
@@ -88,8 +101,9 @@ class EmbeddingStore:
         data: str,
         n_rows: int,
         dtype: Precision = "float32",
+        about: str = "",
     ) -> EmbeddingMatrix:
-        """The matrix of that key, created empty if there is none (or none that is whole).
+        """The matrix of that key; made when it is filled.
 
         Args:
             encoder: who encodes.
@@ -97,6 +111,7 @@ class EmbeddingStore:
             data: fingerprint of the data that the rows come from.
             n_rows: number of rows.
             dtype: `float16` halves the disk; its error of 0.05 % is below that of bf16 arithmetic.
+            about: what the data are, for people who look at what is kept.
         """
         key = EmbeddingKey(
             encoder=encoder.id,
@@ -111,10 +126,28 @@ class EmbeddingStore:
             dim=encoder.dim,
             dtype=dtype,
         )
-        folder = self.root / key.folder_name
-        if not _is_whole(folder, key):
-            _create(folder, key)
-        return EmbeddingMatrix(folder, key)
+        return EmbeddingMatrix(self.root / key.folder_name, key, self.say, about)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows `start` to `stop` (without it), and the digest of what they held when they were written."""
+
+    start: int
+    stop: int
+    digest: str
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def line(self) -> str:
+        """Its line in the file of blocks."""
+        return f"{self.stop} {self.digest}\n"
+
+    def is_in(self, matrix: np.ndarray) -> bool:
+        """Whether the matrix still holds it."""
+        return self.stop <= len(matrix) and self.digest == _digest_of(matrix, self.start, self.stop)
 
 
 class EmbeddingMatrix:
@@ -125,14 +158,19 @@ class EmbeddingMatrix:
         key: what it holds.
     """
 
-    def __init__(self, folder: Path, key: EmbeddingKey) -> None:
+    def __init__(self, folder: Path, key: EmbeddingKey, say: Say, about: str) -> None:
         self.folder = folder
         self.key = key
+        self._say = say
+        self._about = about
 
     @property
     def rows_done(self) -> int:
-        """Rows that are on disk, counted from the first."""
-        return int(json.loads((self.folder / "progress.json").read_text())["rows"])
+        """Rows that are on disk as they were written."""
+        matrix = _mapped(self.folder, self.key)
+        if matrix is None:
+            return 0
+        return sum(len(block) for block in _read_blocks(self.folder) if block.is_in(matrix))
 
     def fill(
         self,
@@ -142,7 +180,7 @@ class EmbeddingMatrix:
         *,
         block_rows: int | None = None,
     ) -> np.memmap:
-        """Encode what is missing and return the whole matrix, read-only, [n_rows, dim].
+        """Encode what is missing or damaged and return the whole matrix, read-only, [n_rows, dim].
 
         Each distinct text is encoded once, also when equal texts lie in different blocks.
 
@@ -153,30 +191,85 @@ class EmbeddingMatrix:
             block_rows: rows per block; the default suits the device.
 
         Raises:
-            RunError: a vector is not finite, or not representable in the precision of the store.
+            RunError: a vector is not finite, or not representable in the precision of the store, or the disk
+                is full.
         """
-        n_rows, done = self.key.n_rows, self.rows_done
-        if done < n_rows:
-            size = block_rows or BLOCK_ROWS.get(encoder.device.type, BLOCK_ROWS["cpu"])
-            matrix = self._map("r+")
-            first = _first_rows(text_of_row, n_rows)
+        if _mapped(self.folder, self.key) is None or self.rows_done < self.key.n_rows:
+            with locked(self.folder, waiting=self._say), room_for("embeddings", self.folder):
+                self._fill(encoder, text_of_row, on_progress, block_rows)
+        whole = _mapped(self.folder, self.key)
+        if whole is None:
+            raise RunError(f"{self.folder} was removed while it was used: run the command again")
+        mark_used(self.folder / KEY)
+        return whole
+
+    def _fill(
+        self,
+        encoder: TextEncoder,
+        text_of_row: Callable[[Sequence[int]], Sequence[str]],
+        on_progress: Callable[[int, int], None] | None,
+        block_rows: int | None,
+    ) -> None:
+        if _mapped(self.folder, self.key) is None:
+            if self.folder.exists():
+                self._say(f"{self.folder} is damaged: its embeddings are made again")
+            self._create()
+        matrix, n_rows = np.lib.format.open_memmap(self.folder / ROWS, mode="r+"), self.key.n_rows
+        blocks = _read_blocks(self.folder)
+        damaged = [i for i, block in enumerate(blocks) if not block.is_in(matrix)]
+        done = sum(map(len, blocks)) - sum(len(blocks[i]) for i in damaged)
+        if done == n_rows:
+            return
+        if damaged:
+            self._say(f"{self.folder} is damaged: {n_rows - done} of {n_rows} rows are encoded again")
+        first = _first_rows(text_of_row, n_rows)
+        if on_progress is not None:
+            on_progress(done, n_rows)
+
+        def encoded(start: int, stop: int) -> Block:
+            nonlocal done
+            rows = np.arange(start, stop)
+            new = rows[first[rows] == rows]
+            if len(new):
+                matrix[new] = self._checked(encoder.encode(text_of_row(new.tolist())).numpy(), new)
+            repeated = rows[first[rows] != rows]
+            matrix[repeated] = matrix[first[repeated]]
+            matrix.flush()
+            done += len(rows)
+            return Block(start, stop, _digest_of(matrix, start, stop))
+
+        # Damaged blocks first: later rows may be copied from theirs.
+        for i in damaged:
+            blocks[i] = encoded(blocks[i].start, blocks[i].stop)
             if on_progress is not None:
                 on_progress(done, n_rows)
-            for start in range(done, n_rows, size):
-                rows = np.arange(start, min(start + size, n_rows))
-                new = rows[first[rows] == rows]
-                if len(new):
-                    matrix[new] = self._checked(encoder.encode(text_of_row(new.tolist())).numpy(), new)
-                repeated = rows[first[rows] != rows]
-                matrix[repeated] = matrix[first[repeated]]
-                matrix.flush()
-                _write_progress(self.folder, len(rows) + start)
+        _write_blocks(self.folder, blocks)  # also without the torn line of a kill
+        size = block_rows or BLOCK_ROWS.get(encoder.device.type, BLOCK_ROWS["cpu"])
+        with (self.folder / BLOCKS).open("a") as lines:
+            for start in range(blocks[-1].stop if blocks else 0, n_rows, size):
+                lines.write(encoded(start, min(start + size, n_rows)).line)
+                lines.flush()
                 if on_progress is not None:
-                    on_progress(len(rows) + start, n_rows)
-        return self._map("r")
+                    on_progress(done, n_rows)
 
-    def _map(self, mode: Literal["r", "r+"]) -> np.memmap:
-        return np.lib.format.open_memmap(self.folder / "rows.npy", mode=mode)
+    def _create(self) -> None:
+        """An empty matrix: built beside its place and renamed, so that none is ever half-made."""
+        new = self.folder.with_name(f".{self.folder.name}.new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        try:
+            shape, kind = (self.key.n_rows, self.key.dim), np.dtype(self.key.dtype)
+            np.lib.format.open_memmap(new / ROWS, mode="w+", dtype=kind, shape=shape).flush()
+            # A full disk is an error here, and a crash when a mapped page is written.
+            if hasattr(os, "posix_fallocate"):
+                with (new / ROWS).open("r+b") as stream:
+                    os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
+            write_sealed(new / KEY, {**asdict(self.key), ABOUT: self._about}, "embeddings")
+            _write_blocks(new, [])
+            shutil.rmtree(self.folder, ignore_errors=True)  # damaged
+            os.replace(new, self.folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
 
     def _checked(self, vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
@@ -213,46 +306,56 @@ def _first_rows(text_of_row: Callable[[Sequence[int]], Sequence[str]], n_rows: i
     return first
 
 
-def _is_whole(folder: Path, key: EmbeddingKey) -> bool:
-    """Whether `folder` holds a matrix of that key whose files fit together (filled or not)."""
+def check_matrix(folder: Path) -> str | None:
+    """What is wrong with a matrix on disk; None if nothing is."""
     try:
-        if json.loads((folder / "key.json").read_text()) != asdict(key):
-            return False
-        matrix = np.lib.format.open_memmap(folder / "rows.npy", mode="r")
-        rows = json.loads((folder / "progress.json").read_text())["rows"]
-    except (OSError, ValueError, KeyError):
-        return False
+        values = read_sealed(folder / KEY)
+        values.pop(ABOUT)
+        matrix = _mapped(folder, EmbeddingKey(**values))
+    except (OSError, Damaged, TypeError, KeyError):
+        matrix = None
+    if matrix is None:
+        return f"{folder} is no matrix of its key"
+    bad = sum(len(block) for block in _read_blocks(folder) if not block.is_in(matrix))
+    return f"{folder}: {bad} rows are damaged" if bad else None
+
+
+def _mapped(folder: Path, key: EmbeddingKey) -> np.memmap | None:
+    """The rows, filled or not, read-only; None if `folder` holds no matrix of that key."""
+    try:
+        values = read_sealed(folder / KEY)
+        matrix = np.lib.format.open_memmap(folder / ROWS, mode="r")
+    except (OSError, ValueError, Damaged):
+        return None
+    fits = matrix.shape == (key.n_rows, key.dim) and matrix.dtype == key.dtype
     return (
-        matrix.shape == (key.n_rows, key.dim) and matrix.dtype == key.dtype and 0 <= int(rows) <= key.n_rows
+        matrix if fits and {name: v for name, v in values.items() if name != ABOUT} == asdict(key) else None
     )
 
 
-def _create(folder: Path, key: EmbeddingKey) -> None:
-    """An empty matrix at `folder`: built beside it and renamed, so that none is ever half-made."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+def _digest_of(matrix: np.ndarray, start: int, stop: int) -> str:
+    return digest(f"{start}-{stop}".encode(), matrix[start:stop])
+
+
+def _read_blocks(folder: Path) -> list[Block]:
+    """The blocks that were written, one after the other, up to a line that makes no sense.
+
+    A line needs no digest of its own: a damaged one fits no rows, and they are encoded again.
+    """
     try:
-        shape = (key.n_rows, key.dim)
-        rows = np.lib.format.open_memmap(new / "rows.npy", mode="w+", dtype=np.dtype(key.dtype), shape=shape)
-        rows.flush()
-        if hasattr(
-            os, "posix_fallocate"
-        ):  # a full disk is an error here, and a crash when a mapped page is written
-            with (new / "rows.npy").open("r+b") as stream:
-                os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
-        (new / "key.json").write_text(json.dumps(asdict(key), indent=1))
-        _write_progress(new, 0)
-        if folder.exists():  # damaged, or a stranger's
-            shutil.rmtree(folder)
-        os.replace(new, folder)
-    except OSError as error:
-        if not _is_whole(folder, key):  # otherwise another process made it in the meantime, which is as good
-            raise RunError(f"cannot create the embedding store {folder}: {error}") from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+        text = (folder / BLOCKS).read_bytes().decode("ascii", errors="replace")
+    except OSError:
+        return []
+    blocks: list[Block] = []
+    for line in text.split("\n")[:-1]:  # what follows the last line is of a write that a kill has torn
+        stop, _, value = line.partition(" ")
+        start = blocks[-1].stop if blocks else 0
+        if not stop.isdigit() or int(stop) <= start:
+            return [*blocks, Block(start, start + 1, "unknown")]
+        blocks.append(Block(start, int(stop), value))
+    return blocks
 
 
-def _write_progress(folder: Path, rows: int) -> None:
-    temporary = folder / f".progress-{os.getpid()}"
-    temporary.write_text(json.dumps({"rows": rows}))
-    os.replace(temporary, folder / "progress.json")
+def _write_blocks(folder: Path, blocks: Sequence[Block]) -> None:
+    with keeping(folder / BLOCKS, "embeddings") as temporary:
+        temporary.write_text("".join(block.line for block in blocks))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,14 +14,15 @@ from lampbench.code_print import code_print
 from lampbench.configure import as_dict
 from lampbench.environment import own_state, threads
 from lampbench.errors import RunError
+from lampbench.fits import FitReport, describe, folder_of_fit, restore_fit, save_fit
 from lampbench.foundations import Configured, instance
 from lampbench.generations import GENERATIONS, GenerationCache
-from lampbench.jsonfile import plain, pretty, read_as
+from lampbench.jsonfile import plain
+from lampbench.locks import locked
 from lampbench.method import Method, RetrievalMethod
 from lampbench.prediction import Prediction
 from lampbench.prompts import PROMPT_VERSION
 from lampbench.record import TrainingRecord, request_key
-from lampbench.replacing import write_atomic
 from lampbench.request import Plan
 from lampbench.tasks import Task
 
@@ -33,28 +33,7 @@ if TYPE_CHECKING:
     from lampbench.registry import LoadedMethod
     from lampbench.training import TrainReport
 
-FORMAT = 1  # of the folders of fitted methods
-
-
-@dataclass(frozen=True)
-class FitReport:
-    """What fitting did.
-
-    Attributes:
-        seconds: wall time.
-        calls: prompts that the LLM answered for it.
-        reused: prompts whose answers were made before and only looked up.
-        reused_seconds: the time that the LLM took for the latter when they were made.
-        trainable_parameters: number of trained scalars.
-        training: the training run, if there was one.
-    """
-
-    seconds: float = 0.0
-    calls: int = 0
-    trainable_parameters: int = 0
-    training: TrainingRecord | None = None
-    reused: int = 0
-    reused_seconds: float = 0.0
+FORMAT = 1  # of what decides a run
 
 
 @dataclass
@@ -197,9 +176,9 @@ class Session:
         spec = self.spec(method, config, task, seed, settings, for_fit=True)
         key = request_key({**spec, "options of prediction": as_dict(config)})
         if key not in self._fitted:
-            folder = self._folder(spec)
+            folder = folder_of_fit(self.cache, spec)
             if self.plan.request.fresh and folder not in self._ours:
-                shutil.rmtree(folder, ignore_errors=True)
+                self._remove(folder)
             self._ours.add(folder)
             bench = self._bench(task, seed, settings, folder)
             bench.history_fields = getattr(config, "history_fields", bench.history_fields)
@@ -212,7 +191,7 @@ class Session:
                 if trains(other.method)
             )
             made = method.cls(config)
-            report = self._ready(method, made, bench)
+            report = self._ready(method, made, bench, spec)
             self._fitted[key] = Fitted(method.name, made, bench, report, built_on)
         return self._fitted[key]
 
@@ -221,8 +200,7 @@ class Session:
     ) -> None:
         """Remove what the method has learned, from memory and from disk."""
         self.forget()
-        folder = self._folder(self.spec(method, config, task, seed, settings, for_fit=True))
-        shutil.rmtree(folder, ignore_errors=True)
+        self._remove(folder_of_fit(self.cache, self.spec(method, config, task, seed, settings, for_fit=True)))
 
     def roles(self, method: LoadedMethod, config: Any, task: Task) -> frozenset[str]:
         """The models besides the LLM that the method needs, itself or through those it is built on."""
@@ -238,8 +216,10 @@ class Session:
     def _below(self, method: LoadedMethod, config: Any, task: Task) -> dict[str, Configured]:
         return self.plan.foundations.directly_below(method, config, task)
 
-    def _folder(self, spec: Mapping[str, Any]) -> Path:
-        return self.cache / "fits" / f"{spec['method']}-{spec['task']}-{request_key(spec)[:16]}"
+    def _remove(self, folder: Path) -> None:
+        if folder.exists():
+            with locked(folder, waiting=self.progress.say):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def forget(self) -> None:
         """Let go of the methods in memory; what they learned is on disk."""
@@ -269,20 +249,25 @@ class Session:
         )
         return bench
 
-    def _ready(self, method: LoadedMethod, made: Method, bench: Bench) -> FitReport:
-        """Build, then restore or fit."""
+    def _ready(self, method: LoadedMethod, made: Method, bench: Bench, spec: Mapping[str, Any]) -> FitReport:
+        """Build, then restore or fit. Who fits does so alone: another command waits, and restores."""
         _seed_torch(bench, "build")
         module = made.build(bench)
         if module is not None:
             made.module = module.to(bench.llm.device)
-        trainable = _count_trainable(made)
         if not trains(method):
-            return FitReport(trainable_parameters=trainable)
-        done = bench.folder / "report.json"
-        if done.is_file():
-            made.restore(bench.folder)
-            _set_eval(made)
-            return read_as(FitReport, json.loads(done.read_text(encoding="utf-8")))
+            return FitReport(trainable_parameters=_count_trainable(made))
+        with locked(bench.folder, waiting=self.progress.say):
+            report = restore_fit(bench.folder, made, self.progress.say)
+            if report is None:
+                describe(bench.folder, spec)
+                report = self._fit(made, bench)
+                save_fit(bench.folder, made, report)
+        _set_eval(made)
+        return report
+
+    def _fit(self, made: Method, bench: Bench) -> FitReport:
+        trainable = _count_trainable(made)
         _seed_torch(bench, "fit")
         start, before = time.monotonic(), replace(bench.shared)
         report = made.fit(bench, self.data[bench.task.name].split("train"))
@@ -292,7 +277,7 @@ class Session:
         if training is not None:
             seconds = max(seconds, training.seconds)  # a resumed training knows of the time before
         after = bench.shared
-        result = FitReport(
+        return FitReport(
             seconds=round(seconds, 3),
             calls=after.calls - before.calls,
             trainable_parameters=trainable,
@@ -300,11 +285,6 @@ class Session:
             reused=after.reused - before.reused,
             reused_seconds=round(after.reused_seconds - before.reused_seconds, 3),
         )
-        bench.folder.mkdir(parents=True, exist_ok=True)
-        made.save(bench.folder)
-        write_atomic(done, pretty(plain(result)) + "\n")  # last: it says that the rest is there
-        shutil.rmtree(bench.folder / "checkpoints", ignore_errors=True)
-        return result
 
 
 def _seed_torch(bench: Bench, what: str) -> None:

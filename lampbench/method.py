@@ -163,7 +163,10 @@ class Method:
         return None
 
     def save(self, folder: Path) -> None:
-        """Write what `fit` learned into `folder`. By default: the trainable parameters of `self.module`."""
+        """Write what `fit` learned into `folder`, which is empty.
+
+        By default: the trainable parameters of `self.module`.
+        """
         if self.module is not None:
             from lampbench.training import save_trainable
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -54,6 +55,12 @@ def require_writable(folder: Path, what: str, remedy: str) -> None:
     except OSError as error:
         reason = f"no file can be made in {nearest}: {error.strerror}" if error.strerror else str(error)
         raise RequestError(f"{what} {folder} cannot be written to ({reason}): {remedy}") from error
+
+
+def mark_used(path: Path) -> None:
+    """Note on a kept file that it has been of use now, by its time of change: what is old is pruned first."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
 
 
 def _is_there(path: Path) -> bool:

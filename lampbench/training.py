@@ -24,7 +24,6 @@ from torch import Tensor, nn
 
 from lampbench.errors import RequestError, RunError
 from lampbench.order import Order
-from lampbench.replacing import replacing
 from lampbench.train_settings import (
     TrainSettings,
     precision_for,
@@ -33,7 +32,14 @@ from lampbench.train_settings import (
     settings_from,
     steps_for,
 )
-from lampbench.weights import load_trainable, save_trainable, set_trainable, trainable
+from lampbench.weights import (
+    load_state,
+    load_trainable,
+    save_state,
+    save_trainable,
+    set_trainable,
+    trainable,
+)
 
 __all__ = [
     "TrainReport",
@@ -81,6 +87,7 @@ def train(
     dev_score: Callable[[], float] | None = None,
     checkpoint_dir: Path | None = None,
     progress: Callable[[int, int, str], None] | None = None,
+    say: Callable[[str], object] = lambda text: None,
     length: Callable[[T], int] | None = None,
 ) -> TrainReport:
     """Train the parameters of `module` that require gradients, in place; it is left in evaluation mode.
@@ -96,8 +103,9 @@ def train(
         dev_score: another score, lower is better, in place of the mean loss on `dev`.
         checkpoint_dir: where checkpoints go. A checkpoint of the same settings and parameters found there is
             continued, any other is ignored and overwritten. The last one stays until the caller removes the
-            folder.
+            folder, which no other process may use at the time.
         progress: called after every step with (steps done, steps, a few words: the loss).
+        say: told of a checkpoint that is damaged: training starts over.
         length: the length of an example in any unit; given it, examples of similar length share a batch.
 
     Returns:
@@ -105,7 +113,7 @@ def train(
 
     Raises:
         RequestError: the settings contradict each other, or there is nothing to train on.
-        RunError: the loss or its gradient is not finite.
+        RunError: the loss or its gradient is not finite, or a checkpoint cannot be written.
     """
     scored = settings.eval_every > 0 and (len(dev) > 0 or dev_score is not None)
     parameters = [p for p in module.parameters() if p.requires_grad]
@@ -124,9 +132,8 @@ def train(
     )
     run = _Run(module, optimizer, scheduler, accelerator.scaler)
     key = _key(settings, module, len(examples), len(dev), length is not None)
-    file = checkpoint_dir / "checkpoint.pt" if checkpoint_dir is not None else None
-    if file is not None:
-        run.load(file, key)
+    if checkpoint_dir is not None:
+        run.load(checkpoint_dir, key, say)
     report = run.report
     before, start = report.seconds, time.monotonic()
     saved_step = report.steps
@@ -172,15 +179,15 @@ def train(
             if scored and (last or _is_due(report.steps, settings.eval_every)):
                 judge()
             report.seconds = before + time.monotonic() - start
-            if file is not None and run.should_save(settings.checkpoint_every):
-                run.save(file, key)
+            if checkpoint_dir is not None and run.should_save(settings.checkpoint_every):
+                run.save(checkpoint_dir, key)
                 saved_step = report.steps
             if progress is not None:
                 progress(report.steps, settings.steps, f"loss {total:.4f}")
 
     run.log_rest()
-    if file is not None and saved_step < report.steps:
-        run.save(file, key)
+    if checkpoint_dir is not None and saved_step < report.steps:
+        run.save(checkpoint_dir, key)
     report.selected_step = report.steps
     if settings.select == "best" and run.best is not None:
         set_trainable(module, run.best)
@@ -238,7 +245,7 @@ class _Run:
         """Whether a checkpoint is due after this step."""
         return _is_due(self.report.steps, every) if every else time.monotonic() >= self.next_save
 
-    def save(self, file: Path, key: str) -> None:
+    def save(self, folder: Path, key: str) -> None:
         start = time.monotonic()
         state = {
             "key": key,
@@ -251,23 +258,14 @@ class _Run:
             "judgement": [self.best_step, self.best_score, self.worse, self.stopped],
             "stretch": self.stretch,
         }
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as temporary:
-            torch.save(state, temporary)
+        save_state(state, folder)
         end = time.monotonic()
         self.next_save = end + max(CHECKPOINT_SECONDS, 50 * (end - start))
 
-    def load(self, file: Path, key: str) -> None:
-        """Go back to the checkpoint in `file`, if there is a readable one of this very run."""
-        if not file.is_file():
-            return
-        try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-        except (
-            Exception
-        ):  # whatever a damaged file makes of itself: training starts over, nothing is lost but time
-            return
-        if state.get("key") != key:
+    def load(self, folder: Path, key: str, say: Callable[[str], object]) -> None:
+        """Go back to the checkpoint in the folder, if there is a whole one of this very run."""
+        state = load_state(folder, say)
+        if state is None or state.get("key") != key:
             return
         set_trainable(self.module, state["trainable"])
         self.optimizer.load_state_dict(state["optimizer"])

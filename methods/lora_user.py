@@ -23,7 +23,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import lampbench.method
@@ -35,8 +35,9 @@ from lampbench.prompts import Fields
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from lampbench.adapters import Weights
+    from lampbench.adapters import AdapterBank, Weights
     from lampbench.data import Example
+    from lampbench.weights import KeptWeights
 
 TASK, USER = "task", "user"
 
@@ -125,6 +126,7 @@ class Method(lampbench.method.Method):
         model = self._module.get_submodule("llm")
         bank = AdapterBank(model, USER, self.below)
         llm = bench.llm.using(model, bank)
+        kept = bench.kept_weights("users")
         histories = [example.item_rows.tobytes() for example in examples]
         left = Counter(histories)
         start = 0
@@ -134,9 +136,8 @@ class Method(lampbench.method.Method):
             firsts: dict[bytes, Example] = {}
             for history, example in zip(histories[start:end], group, strict=True):
                 firsts.setdefault(history, example)
-            files = self._adapters(bench, firsts)
-            bank.load([_read(file) for file in files.values()])
-            place = {history: i for i, history in enumerate(files)}
+            names = self._load(bench, bank, kept, firsts)
+            place = {history: i for i, history in enumerate(names)}
             requests = [
                 Request(example.input, adapter=place[history])
                 for example, history in zip(group, histories[start:end], strict=True)
@@ -144,9 +145,9 @@ class Method(lampbench.method.Method):
             yield from bench.generate(group, requests, llm=llm)
             left -= Counter(histories[start:end])
             if not self.config.keep_adapters:
-                for history, file in files.items():
-                    if file is not None and not left[history]:
-                        file.unlink(missing_ok=True)
+                for history, name in names.items():
+                    if name is not None and not left[history]:
+                        kept.drop(name)
             start = end
 
     def bytes_per_user(self, bench: Bench, example: Example) -> int:
@@ -157,20 +158,26 @@ class Method(lampbench.method.Method):
 
     # Training
 
-    def _adapters(self, bench: Bench, users: Mapping[bytes, Example]) -> dict[bytes, Path | None]:
-        """Per history the file of its adapter, trained now unless it is there; None: nothing to train on."""
-        from lampbench.weights import save_weights
+    def _load(
+        self, bench: Bench, bank: AdapterBank, kept: KeptWeights, users: Mapping[bytes, Example]
+    ) -> dict[bytes, str | None]:
+        """Put the adapter of each history into the bank, trained now unless it is kept.
 
-        files: dict[bytes, Path | None] = {}
+        Returns:
+            Per history, in the order of the bank, the name under which its adapter is kept; None: nothing to
+            train on.
+        """
+        names: dict[bytes, str | None] = {}
+        adapters: list[Weights | None] = []
         with bench.progress(f"training users ({bench.task.name})", len(users)) as bar:
             for history, example in users.items():
                 pairs = pairs_from_items(bench.task, example.profile, bench.rng, self.config.history_fields)
-                file = bench.folder / "users" / f"{_fingerprint(pairs)}.safetensors" if pairs else None
-                if file is not None and not file.is_file():
-                    save_weights(self.train_user(bench, pairs), file)
-                files[history] = file
+                names[history] = name = _fingerprint(pairs) if pairs else None
+                make = partial(self.train_user, bench, pairs)
+                adapters.append(kept.get(name, make) if name is not None else None)
                 bar.advance()
-        return files
+        bank.load(adapters)
+        return names
 
     def train_user(self, bench: Bench, pairs: Sequence[Pair]) -> Weights:
         """The adapter that these pairs make: the same whoever was trained before."""
@@ -217,9 +224,3 @@ def _end_of_group(histories: Sequence[bytes], start: int, most: int) -> int:
 def _fingerprint(pairs: Sequence[Pair]) -> str:
     text = "\x1e".join(f"{pair.input}\x1f{pair.target}" for pair in pairs)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _read(file: Path | None) -> Weights | None:
-    from safetensors.torch import load_file
-
-    return None if file is None else load_file(file)

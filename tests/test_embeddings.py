@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from damaging import WAYS, damage, full
 
-from lampbench.embeddings import EmbeddingMatrix, EmbeddingStore
+from lampbench.embeddings import EmbeddingMatrix, EmbeddingStore, check_matrix
 from lampbench.errors import RunError
+from lampbench.seals import Say
 
 
 class Encoder(SimpleNamespace):
@@ -40,9 +44,11 @@ def texts_of(rows: Sequence[int]) -> list[str]:
     return [TEXTS[row] for row in rows]
 
 
-def open_matrix(root: Path, encoder: Encoder, **changed: Any) -> EmbeddingMatrix:
+def open_matrix(
+    root: Path, encoder: Encoder, say: Say = lambda text: None, **changed: Any
+) -> EmbeddingMatrix:
     options = {"template": "plain-1", "data": "fingerprint", "n_rows": len(TEXTS)} | changed
-    return EmbeddingStore(root).open(encoder, **options)  # type: ignore[arg-type]
+    return EmbeddingStore(root, say).open(encoder, **options)  # type: ignore[arg-type]
 
 
 def fill(matrix: EmbeddingMatrix, encoder: Encoder, **options: Any) -> np.memmap:
@@ -99,20 +105,19 @@ def test_a_killed_fill_goes_on_after_its_last_block(tmp_path: Path) -> None:
     assert seen == [(6, 10), (9, 10), (10, 10)]
 
 
-def test_rows_are_on_disk_before_the_progress_file_counts_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_are_on_disk_before_a_line_counts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = Encoder()
-    matrix = open_matrix(tmp_path, encoder)
-    events: list[str] = []
+    counted: list[int] = []
     flush = np.memmap.flush
-    monkeypatch.setattr(np.memmap, "flush", lambda self: (events.append("flush"), flush(self))[1])
-    write = __import__("lampbench.embeddings", fromlist=["x"])._write_progress
-    monkeypatch.setattr(
-        "lampbench.embeddings._write_progress", lambda *a: (events.append("progress"), write(*a))[1]
-    )
-    fill(matrix, encoder, block_rows=5)
-    assert events == ["flush", "progress"] * 2
+
+    def watched(self: np.memmap) -> None:
+        for blocks in tmp_path.glob("encoder-plain*/blocks.txt"):
+            counted.append(len(blocks.read_text().splitlines()))
+        flush(self)
+
+    monkeypatch.setattr(np.memmap, "flush", watched)
+    fill(open_matrix(tmp_path, encoder), encoder, block_rows=5)
+    assert counted == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -139,24 +144,87 @@ def test_another_text_or_data_or_precision_is_another_matrix(tmp_path: Path, cha
     assert open_matrix(tmp_path, Encoder(), **changed).rows_done == 0
 
 
-@pytest.mark.parametrize("damage", ["cut", "key", "progress", "no-progress"])
-def test_a_damaged_matrix_is_made_anew(tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("name", ["rows.npy", "blocks.txt", "key.json"])
+def test_a_damaged_matrix_is_named_and_made_right(tmp_path: Path, name: str, how: str) -> None:
+    said: list[str] = []
+    matrix = open_matrix(tmp_path, Encoder(), say=said.append)
+    fill(matrix, Encoder())
+    damage(matrix.folder / name, how)
+    kill = name == "blocks.txt" and how != "flipped"  # a kill or a power cut leaves such a file too
+    assert bool(check_matrix(matrix.folder)) != kill
+    np.testing.assert_array_equal(fill(matrix, Encoder()), expected())
+    assert check_matrix(matrix.folder) is None
+    assert kill or (str(matrix.folder) in said[0] and "damaged" in said[0])
+    assert fill(matrix, None) is not None  # type: ignore[arg-type]
+
+
+def test_of_a_damaged_matrix_the_whole_blocks_are_kept(tmp_path: Path) -> None:
     matrix = open_matrix(tmp_path, Encoder())
     fill(matrix, Encoder())
-    if damage == "cut":
-        rows = matrix.folder / "rows.npy"
-        rows.write_bytes(rows.read_bytes()[:-8])
-    elif damage == "key":
-        key = json.loads((matrix.folder / "key.json").read_text())
-        (matrix.folder / "key.json").write_text(json.dumps(key | {"revision": "another"}))
-    elif damage == "progress":
-        (matrix.folder / "progress.json").write_text("{")
-    else:
-        (matrix.folder / "progress.json").unlink()
+    rows = np.lib.format.open_memmap(matrix.folder / "rows.npy", mode="r+")
+    rows[4] = 7.0
+    rows.flush()
+    assert matrix.rows_done == 7
     encoder = Encoder()
-    again = open_matrix(tmp_path, encoder)
-    assert again.rows_done == 0
-    np.testing.assert_array_equal(fill(again, encoder), expected())
+    np.testing.assert_array_equal(fill(matrix, encoder), expected())
+    assert encoder.encoded == ["fig", "banana"]  # of rows 3 to 5; the other pear is copied
+
+
+def test_a_torn_line_of_a_kill_costs_its_block(tmp_path: Path) -> None:
+    matrix = open_matrix(tmp_path, Encoder())
+    fill(matrix, Encoder())
+    blocks = matrix.folder / "blocks.txt"
+    blocks.write_text(blocks.read_text()[:-20])
+    encoder = Encoder()
+    np.testing.assert_array_equal(fill(matrix, encoder), expected())
+    assert encoder.encoded == []  # row 9 is another fig
+    assert matrix.rows_done == len(TEXTS)
+
+
+FILL = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import numpy as np
+import lampbench.embeddings
+from test_embeddings import Encoder, open_matrix, fill, expected
+
+class Slow(Encoder):
+    def encode(self, texts):
+        time.sleep(0.3)
+        return super().encode(texts)
+
+create = lampbench.embeddings.EmbeddingMatrix._create
+def slowly(self):
+    create(self)
+    time.sleep(0.3)
+lampbench.embeddings.EmbeddingMatrix._create = slowly
+encoder = Slow()
+np.testing.assert_array_equal(fill(open_matrix(Path(sys.argv[1]), encoder), encoder), expected())
+print(len(encoder.encoded))
+"""
+
+
+def test_two_commands_that_create_one_matrix_at_once_encode_each_text_once(tmp_path: Path) -> None:
+    here = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": str(here.parent)}
+    words = [sys.executable, "-c", FILL, str(tmp_path), str(here)]
+    both = [subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted(int(text) for text in printed) == [0, len(set(TEXTS))]
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing_half_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(RunError, match=r"cannot write embeddings to .*No space left.*LAMPBENCH_CACHE"):
+            fill(open_matrix(tmp_path, Encoder()), Encoder())
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+    np.testing.assert_array_equal(fill(open_matrix(tmp_path, Encoder()), Encoder()), expected())
 
 
 def test_half_precision_halves_the_file_and_keeps_three_digits(tmp_path: Path) -> None:
@@ -179,8 +247,8 @@ def test_a_vector_that_overflows_the_store_stops_with_the_row(tmp_path: Path) ->
 
 
 def test_nothing_half_made_is_left_behind(tmp_path: Path) -> None:
-    open_matrix(tmp_path, Encoder())
-    assert [path.name.startswith(".") for path in tmp_path.iterdir()] == [False]
+    fill(open_matrix(tmp_path, Encoder()), Encoder())
+    assert [path.name.startswith(".") for path in tmp_path.iterdir() if path.is_dir()] == [False]
 
 
 def test_no_rows_give_an_empty_matrix(tmp_path: Path) -> None:

@@ -6,17 +6,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from safetensors.torch import load_file
+from damaging import WAYS, damage, full
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from lampbench.errors import RequestError, RunError
+from lampbench.seals import Damaged, write_named
 from lampbench.train_settings import rate_factor, settings_from
 from lampbench.training import (
     TrainReport,
@@ -26,6 +29,7 @@ from lampbench.training import (
     steps_for,
     train,
 )
+from lampbench.weights import KeptWeights, save_weights
 
 Example = tuple[list[float], float]
 
@@ -147,8 +151,7 @@ def test_checkpoints_come_by_the_clock_where_no_steps_are_set(
     def seven_seconds_later(step: int, total: int, note: str) -> None:
         nonlocal now
         now += 7
-        file = tmp_path / "checkpoint.pt"
-        if file.is_file():
+        for file in tmp_path.glob("checkpoint-*.pt"):
             saved.append(step)
             file.unlink()
 
@@ -182,13 +185,28 @@ def test_a_checkpoint_of_other_settings_is_not_continued(tmp_path: Path, changed
     assert_same_weights(run(settings)[0], run(settings, tmp_path)[0])
 
 
-def test_a_torn_checkpoint_is_not_continued(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", WAYS)
+def test_a_damaged_checkpoint_is_named_and_not_continued(tmp_path: Path, how: str) -> None:
     undisturbed, _ = run()
     with pytest.raises(KeyboardInterrupt):
         run(folder=tmp_path, kill_after=15)
-    file = tmp_path / "checkpoint.pt"
-    file.write_bytes(file.read_bytes()[:200])
-    assert_same_weights(undisturbed, run(folder=tmp_path)[0])
+    (file,) = tmp_path.glob("checkpoint-*.pt")
+    damage(file, how)
+    said: list[str] = []
+    assert_same_weights(undisturbed, run(folder=tmp_path, say=said.append)[0])
+    assert said == [f"{file} is damaged: training starts over"]
+
+
+def test_a_full_disk_during_a_checkpoint_is_one_line_and_the_older_checkpoint_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(folder=tmp_path, kill_after=15)
+    (older,) = tmp_path.glob("checkpoint-*.pt")
+    monkeypatch.setattr("lampbench.replacing.os.fsync", full)
+    with pytest.raises(RunError, match=r"cannot write a checkpoint to .*No space left.*LAMPBENCH_CACHE"):
+        run(folder=tmp_path)
+    assert list(tmp_path.iterdir()) == [older]
 
 
 def test_the_seed_decides_and_nothing_else_does() -> None:
@@ -453,8 +471,52 @@ def test_weights_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
         load_trainable(nn.Linear(2, 4), file)
     with pytest.raises(RequestError, match=r"'bias' is \(3,\) in the file and nothing here"):
         load_trainable(nn.Linear(2, 3, bias=False), file)
-    with pytest.raises(RequestError, match="cannot be read"):
+    with pytest.raises(Damaged, match="cannot be read"):
         load_trainable(nn.Linear(2, 3), tmp_path / "absent.safetensors")
+
+
+def test_weights_that_are_not_finite_are_neither_saved_nor_restored(tmp_path: Path) -> None:
+    module, file = nn.Linear(2, 3), tmp_path / "weights.safetensors"
+    spoilt = {name: torch.full_like(tensor, math.nan) for name, tensor in weights(module).items()}
+    save_file(spoilt, file)
+    before = weights(module)
+    with pytest.raises(Damaged, match="'bias' is not finite"):
+        load_trainable(module, file)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights(module).items())
+    file.unlink()
+    with pytest.raises(RunError, match="'bias' is not finite"):
+        save_weights(spoilt, file)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("how", [*WAYS, "infinite"])
+def test_kept_weights_are_made_once_and_again_when_damaged(tmp_path: Path, how: str) -> None:
+    said: list[str] = []
+    made: list[str] = []
+
+    def make(name: str) -> dict[str, Tensor]:
+        made.append(name)
+        return {"w": torch.arange(100.0)}
+
+    kept = KeptWeights(tmp_path / "users", said.append)
+    for name in ("ann", "bob", "ann", "bob"):
+        assert torch.equal(kept.get(name, lambda: make(name))["w"], torch.arange(100.0))  # noqa: B023
+    assert made == ["ann", "bob"]
+    (file,) = (tmp_path / "users").glob("ann-*.safetensors")
+    if how == "infinite":
+        file.unlink()
+        write = partial(save_file, {"w": torch.full((100,), math.inf)})
+        file = write_named(file.parent, "ann", ".safetensors", write, "weights")
+    else:
+        damage(file, how)
+    again = KeptWeights(tmp_path / "users", said.append)
+    for name in ("ann", "bob"):
+        assert torch.equal(again.get(name, lambda: make(name))["w"], torch.arange(100.0))  # noqa: B023
+    assert made == ["ann", "bob", "ann"]
+    assert len(said) == 1
+    assert str(file) in said[0]
+    again.drop("ann")
+    assert len(list((tmp_path / "users").iterdir())) == 1
 
 
 def test_steps_of_epochs_round_up() -> None:
