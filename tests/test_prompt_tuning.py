@@ -43,7 +43,7 @@ def run_here(
 
 def learned(method: str) -> dict[str, torch.Tensor]:
     """The weights that its one fit has left."""
-    (file,) = (cache_dir() / "fits").glob(f"{method}-*/trainable.safetensors")
+    (file,) = (cache_dir() / "fits").glob(f"{method}-*/learned/trainable.safetensors")
     return load_file(file)
 
 
