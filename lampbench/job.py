@@ -109,7 +109,7 @@ def _attempted(session: Session, job: Job, questions: Questions, command: str, w
     """Run the job in a folder, which may hold what an interrupted attempt left; see `run_job`."""
     key = key_of(session, job, questions)
     earlier = earlier_record(work)
-    log = PredictionLog(work / PREDICTIONS)
+    log = PredictionLog(work / PREDICTIONS, session.progress.say)
     resumed = earlier is not None and earlier.request == key and earlier.status != "complete"
     if not resumed or session.plan.request.fresh:
         earlier = None
@@ -149,6 +149,7 @@ def _attempted(session: Session, job: Job, questions: Questions, command: str, w
         write_record_into(work, record)
         raise
     write_record_into(work, record)
+    log.settle()
     return record
 
 

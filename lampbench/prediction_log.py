@@ -25,10 +25,12 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from lampbench.bounded_json import BadJson, parse_json
+from lampbench.digests import digest
 from lampbench.errors import RunError
 from lampbench.jsonfile import compact, plain
 from lampbench.prediction import Prediction
-from lampbench.replacing import write_atomic
+from lampbench.replacing import replacing
+from lampbench.seals import Say
 
 Line = dict[str, Any]
 
@@ -54,19 +56,27 @@ def line_of(prediction: Prediction, user: str | None = None) -> Line:
 
 
 class PredictionLog:
-    """The predictions.jsonl of one run, for appending and for reading.
+    """The predictions.jsonl of one run while it goes on, for appending and for reading.
 
         with PredictionLog(folder / "predictions.jsonl") as log:
             done = log.read()                       # what an interrupted run left: id -> line
             log.append([line_of(p), ...])           # after each batch
             sha256 = log.finalize(order=ids, scores=score.per_example)
+        log.settle()                                # once the record with that hash is written
 
-    A process that is killed while it appends leaves a torn last line. Reading passes over it and appending
-    removes it, so at most the batch in flight is lost.
+    Until then a hidden file beside it holds the digest of every line, written after the line. What it does not
+    vouch for is passed over, so of a process that is killed while it appends at most the batch in flight is
+    lost, and a line that has changed since is answered again. (A finished file is vouched for by its record.)
+
+    Args:
+        path: the file.
+        say: told of lines that have changed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, say: Say = lambda text: None) -> None:
         self.path = path
+        self._say = say
+        self._told = 0  # damaged lines that were told of
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> PredictionLog:
@@ -78,10 +88,11 @@ class PredictionLog:
         self.close()
 
     def read(self) -> dict[str, Line]:
-        """The lines by id, in the order of the file; of an id that occurs twice, the first.
+        """The lines that are as they were written, by id, in the order of the file; of an id that occurs twice,
+        the first.
 
         Raises:
-            RunError: a line other than the last is not a prediction.
+            RunError: the file cannot be read.
         """
         return self._read()[0]
 
@@ -91,12 +102,12 @@ class PredictionLog:
         Raises:
             RunError: a value cannot be recorded, or the file cannot be written.
         """
-        text = "".join(_text(line, self.path) for line in lines)
+        rows = [_row(line, self.path) for line in lines]
         try:
             file = self._open()
-            # A lone surrogate, which UTF-8 cannot hold, becomes its own JSON escape.
-            file.write(text.encode("utf-8", errors="backslashreplace"))
+            file.write(b"".join(rows))
             file.flush()
+            self._vouch(rows)
         except OSError as error:
             raise RunError(f"cannot write {self.path}: {error.strerror or error}") from error
 
@@ -133,8 +144,18 @@ class PredictionLog:
                 if labels:
                     lines[id]["labels"] = list(labels[id])
         self.close()
-        write_atomic(self.path, "".join(_text(lines[id], self.path) for id in order))
+        rows = [_row(lines[id], self.path) for id in order]
+        try:
+            self._vouch(rows)  # a kill before the record is written then costs no answer
+            with replacing(self.path) as temporary:
+                temporary.write_bytes(b"".join(rows))
+        except OSError as error:
+            raise RunError(f"cannot write {self.path}: {error.strerror or error}") from error
         return self.sha256()
+
+    def settle(self) -> None:
+        """The file is vouched for by a record from now on."""
+        self._digests.unlink(missing_ok=True)
 
     def sha256(self) -> str:
         """SHA-256 of the file, in hex."""
@@ -144,12 +165,21 @@ class PredictionLog:
         """Forgets everything: removes the file."""
         self.close()
         self.path.unlink(missing_ok=True)
+        self.settle()
 
     def close(self) -> None:
         """Closes the file; appending opens it again."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    @property
+    def _digests(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.digests")
+
+    def _vouch(self, rows: Sequence[bytes]) -> None:
+        with self._digests.open("a", encoding="ascii") as file:
+            file.writelines(f"{digest(row)}\n" for row in rows)
 
     def _open(self) -> BinaryIO:
         if self._file is None:
@@ -159,33 +189,40 @@ class PredictionLog:
             file.truncate(whole)
             if whole and self.path.read_bytes()[-1:] != b"\n":
                 file.write(b"\n")
+            with self._digests.open("a", encoding="ascii") as digests:
+                digests.write("\n")  # a digest that a kill has torn must not run into the next
             self._file = file
         return self._file
 
     def _read(self) -> tuple[dict[str, Line], int]:
-        """(lines by id, number of bytes up to the end of the last whole line)."""
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            return {}, 0
-        except OSError as error:
-            raise RunError(f"cannot read {self.path}: {error.strerror or error}") from error
+        """(lines by id, number of bytes up to the end of the last line that is as it was written)."""
+        content = _content(self.path)
+        vouched = frozenset(_content(self._digests).split(b"\n"))
         lines: dict[str, Line] = {}
-        rows = [row + b"\n" for row in content.split(b"\n")]
-        end = 0
-        for number, row in enumerate(rows, 1):
-            line = _parsed(row)
+        end = at = changed = skipped = 0
+        for row in (part + b"\n" for part in content.split(b"\n")):
+            at += len(row)
+            line = _parsed(row) if digest(row).encode() in vouched else None
             if line is not None:
                 lines.setdefault(line["id"], line)
-            elif number == len(rows):
-                break
+                end, changed = min(at, len(content)), changed + skipped
+                skipped = 0
             elif row.strip():
-                raise RunError(
-                    f"{self.path}, line {number}: not a prediction; the file was changed by hand or by a bad "
-                    "disk: run again with --fresh"
-                )
-            end = min(end + len(row), len(content))
+                skipped += 1
+        if changed > self._told:
+            self._told = changed
+            self._say(f"{self.path} is damaged: {changed} of its answers are given again")
         return lines, end
+
+
+def _content(path: Path) -> bytes:
+    """The content of a file; nothing if it is not there."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def read_predictions(path: Path) -> dict[str, Line]:
@@ -196,14 +233,26 @@ def read_predictions(path: Path) -> dict[str, Line]:
     """
     if not path.is_file():
         raise RunError(f"{path}: no such file")
-    return PredictionLog(path).read()
+    lines: dict[str, Line] = {}
+    rows = _content(path).split(b"\n")
+    for number, row in enumerate(rows, 1):
+        line = _parsed(row)
+        if line is not None:
+            lines.setdefault(line["id"], line)
+        elif row.strip() and number < len(rows):
+            raise RunError(
+                f"{path}, line {number}: not a prediction; the file was changed by hand or by a bad disk: "
+                "run again with --fresh"
+            )
+    return lines
 
 
-def _text(line: Mapping[str, Any], path: Path) -> str:
+def _row(line: Mapping[str, Any], path: Path) -> bytes:
     checked = plain(line, f"{path.name}: prediction {line.get('id')!r}")
     if not isinstance(checked.get("id"), str):
         raise RunError(f"{path.name}: the id of a prediction is text, not {checked.get('id')!r}")
-    return compact(checked) + "\n"
+    # A lone surrogate, which UTF-8 cannot hold, becomes its own JSON escape.
+    return f"{compact(checked)}\n".encode("utf-8", errors="backslashreplace")
 
 
 def _parsed(row: bytes) -> Line | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damaging import WAYS, damage
 
 from lampbench.cost import Cost
 from lampbench.environment import Environment
@@ -284,6 +285,35 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(tmp_path: Path) 
     path.write_bytes(b"\n".join([rows[0], rows[1][:10], *rows[2:]]))
     with pytest.raises(RunError, match=r"line 2: not a prediction"):
         read_predictions(path)
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("name", ["p.jsonl", ".p.jsonl.digests"])
+def test_of_a_damaged_log_no_line_is_read_that_was_not_written(tmp_path: Path, name: str, how: str) -> None:
+    said: list[str] = []
+    with PredictionLog(tmp_path / "p.jsonl") as log:
+        log.append(lines(*"abcdefgh"))
+        written = log.read()
+    damage(tmp_path / name, how)
+    with PredictionLog(tmp_path / "p.jsonl", said.append) as log:
+        left = log.read()
+        assert 0 < len(left) < 8
+        assert left.items() < written.items()
+        assert bool(said) == (how == "flipped")  # what a kill or a power cut leaves is no news
+        assert all(str(tmp_path / "p.jsonl") in text and "of its answers" in text for text in said)
+        log.append(lines(*(written.keys() - left.keys())))
+        assert log.read() == written
+        log.finalize(list("abcdefgh"))
+        assert list(log.read().values()) == list(written.values())
+    log.settle()
+    assert [path.name for path in tmp_path.iterdir()] == ["p.jsonl"]
+
+
+def test_a_kill_between_the_scores_and_the_record_costs_no_answer(tmp_path: Path) -> None:
+    with PredictionLog(tmp_path / "p.jsonl") as log:
+        log.append(lines("b", "a"))
+        log.finalize(["a", "b"], {"accuracy": {"a": 1.0, "b": 0.0}})
+    assert list(PredictionLog(tmp_path / "p.jsonl").read()) == ["a", "b"]
 
 
 def test_finalize_puts_the_lines_in_the_order_of_the_questions_without_duplicates(tmp_path: Path) -> None:
