@@ -40,6 +40,8 @@ def foreign_format(beginning: bytes) -> str | None:
         return "is a Git LFS pointer, not the data itself"
     if start.startswith(b"\x1f\x8b"):
         return "is compressed with gzip: unpack it first"
+    if start.startswith(b"PK\x03\x04"):
+        return "is a zip archive that is damaged or stands in place of JSON"
     if start[:1] not in b'{["-0123456789tfn':
         return f"is not JSON: it begins with {start[:20].decode('utf-8', 'replace')!r}"
     return None

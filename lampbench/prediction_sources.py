@@ -32,7 +32,7 @@ _READING_ERRORS = (
     OSError,  # also of the disk, and bzip2's
     EOFError,  # a member ends before it should
     zipfile.BadZipFile,
-    RuntimeError,  # encrypted, or a compression that Python does not know
+    NotImplementedError,  # a compression that Python does not know
     zlib.error,
     lzma.LZMAError,
     struct.error,
@@ -118,8 +118,12 @@ def _members(path: Path) -> list[Source]:
     def opener(member: zipfile.ZipInfo) -> Callable[[], AbstractContextManager[Any]]:
         @contextmanager
         def opened() -> Iterator[Any]:
+            if member.flag_bits & 1:
+                raise zipfile.BadZipFile("it is encrypted")
             with zipfile.ZipFile(path) as archive, archive.open(member) as file:
                 yield file
+                if file.tell() < member.file_size:
+                    raise EOFError("it is shorter than the zip says")
 
         return opened
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lampbench.errors import RequestError, unknown
+from lampbench.errors import RequestError, short, unknown
 from lampbench.extraction import EXTRACTIONS, Extract
 from lampbench.paths import expanded
 from lampbench.regular_file import read_regular
@@ -26,6 +26,8 @@ MINI_DATA = "lamp-mini"
 
 _PACKAGE = "package:"
 
+_KINDS = {str: "text", int: "an integer", bool: "true or false", dict: "a table"}
+_TOO_LARGE = 2**31  # for the numbers of a preset: they count tokens and beams
 _LARGEST = 2**20  # bytes; the presets of the package have 2,000
 
 
@@ -114,8 +116,12 @@ def load_preset(name: str) -> Preset:
         content = toml.loads(read_regular(path, _LARGEST).decode("utf-8"))
     except RecursionError:
         raise RequestError(f"preset {path}: lists or tables too deep inside one another") from None
-    except (OSError, ValueError) as error:
-        raise RequestError(f"preset {path}: {getattr(error, 'strerror', None) or error}") from error
+    except (toml.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RequestError(f"preset {path}: {error}") from error
+    except ValueError:
+        raise RequestError(f"preset {path}: a number of too many digits") from None
+    except OSError as error:
+        raise RequestError(f"preset {path}: {error.strerror or error}") from error
     return _preset(path, content)
 
 
@@ -125,17 +131,23 @@ def _preset(path: Path, content: dict[str, Any]) -> Preset:
         if value is None:
             raise RequestError(f"preset {path}: it has no {name}")
         if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-            raise RequestError(f"preset {path}: {name} must be {kind.__name__}, not '{value}'")
+            raise RequestError(f"preset {path}: {name} must be {_KINDS[kind]}, not '{short(value)}'")
+        if kind is int and not 0 < value < _TOO_LARGE:
+            raise RequestError(
+                f"preset {path}: {name} must be from 1 to {_TOO_LARGE - 1}, not {short(value)}"
+            )
         return value
 
     limits = take("max_new_tokens", dict)
     methods: dict[str, dict[str, Any]] = {}
     task_options: dict[tuple[str, str], dict[str, Any]] = {}
     for method, table in take("method", dict, {}).items():
+        if not isinstance(table, dict):
+            raise RequestError(f"preset {path}: method.{method} must be a table, not '{short(table)}'")
         methods[method] = {name: value for name, value in table.items() if not isinstance(value, dict)}
         for task, options in table.items():
             if isinstance(options, dict):
-                task_options[method, get_task(task).name] = options
+                task_options[method, _task(path, task)] = options
     encoder = take("encoder", str)
     preset = Preset(
         name=path.stem,
@@ -166,11 +178,20 @@ def _preset(path: Path, content: dict[str, Any]) -> Preset:
 
 def _by_task(path: Path, limits: dict[str, int]) -> dict[str, int]:
     default = limits.pop("default", 128)
-    chosen = {get_task(name).name: limit for name, limit in limits.items()}
+    chosen = {_task(path, name): limit for name, limit in limits.items()}
     for limit in (default, *chosen.values()):
-        if not isinstance(limit, int) or limit < 1:
-            raise RequestError(f"preset {path}: max_new_tokens must be positive integers, not '{limit}'")
+        if type(limit) is not int or not 0 < limit < _TOO_LARGE:
+            raise RequestError(
+                f"preset {path}: max_new_tokens must be positive integers, not '{short(limit)}'"
+            )
     return {name: chosen.get(name, default) for name in TASKS}
+
+
+def _task(path: Path, name: str) -> str:
+    try:
+        return get_task(name).name
+    except RequestError as error:
+        raise RequestError(f"preset {path}: {error}") from None
 
 
 def resolve(model: str) -> str:

@@ -182,7 +182,7 @@ def test_a_preset_may_ask_for_it_and_a_command_decline(preset: Path, tmp_path: P
     assert declined.suite == "chatty-no-chat-extract-none"
     assert "--no-chat-template" in command_of(declined.request)
     preset.write_text(preset.read_text().replace("true", "1", 1), encoding="utf-8")
-    with pytest.raises(RequestError, match="chat_template must be bool, not '1'"):
+    with pytest.raises(RequestError, match="chat_template must be true or false, not '1'"):
         load_preset(str(preset))
 
 
