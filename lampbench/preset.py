@@ -132,7 +132,7 @@ def _preset(path: Path, content: dict[str, Any]) -> Preset:
             raise RequestError(f"preset {path}: it has no {name}")
         if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
             raise RequestError(f"preset {path}: {name} must be {_KINDS[kind]}, not '{short(value)}'")
-        if kind is int and not 0 < value < _TOO_LARGE:
+        if kind is int and isinstance(value, int) and not 0 < value < _TOO_LARGE:
             raise RequestError(
                 f"preset {path}: {name} must be from 1 to {_TOO_LARGE - 1}, not {short(value)}"
             )
