@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -201,10 +202,10 @@ def _some(names: Sequence[str], most: int = 3) -> str:
 
 
 def record_rows(record: Record) -> list[tuple[str, str]]:
-    """The record as names and values, empty ones left out."""
+    """The record as names and values, without empty ones and the spec, which says the same again for programs."""
     from lampbench.jsonfile import plain
 
-    return [("run", record.name), *_flat(plain(record), "")]
+    return [("run", record.name), *_flat(plain(replace(record, spec=None)), "")]
 
 
 def _flat(value: Any, name: str) -> list[tuple[str, str]]:

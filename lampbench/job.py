@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,18 @@ from lampbench.errors import LampbenchError, RunError
 from lampbench.extraction import is_ambiguous
 from lampbench.fitting import Fitted, Session
 from lampbench.frozen import weights_fingerprint
+from lampbench.jsonfile import plain
 from lampbench.locks import locked
-from lampbench.place import earlier_record, finished_in, folder_of, key_of, options_of, settle, working_folder
+from lampbench.place import (
+    earlier_record,
+    finished,
+    folder_of,
+    options_of,
+    settle,
+    spec_of,
+    why_anew,
+    working_folder,
+)
 from lampbench.prediction import Prediction
 from lampbench.prediction_log import PredictionLog, line_of
 from lampbench.prompts import PROMPT_VERSION
@@ -30,7 +40,9 @@ from lampbench.record import (
     MetricRecord,
     Record,
     now,
+    request_key,
     shareable,
+    without_folders,
     write_record_into,
 )
 from lampbench.request import Job, Plan
@@ -91,13 +103,14 @@ def run_job(session: Session, job: Job, questions: Questions, command: str) -> R
     Raises:
         RunError: the method broke a rule, or its run failed; the record says `failed` and why.
     """
-    folder = folder_of(session, job)
+    folder = folder_of(session.plan, job)
     with locked(folder, waiting=session.progress.say, tidy=True):
         settle(folder)
         if not session.plan.request.fresh:
-            done = finished_in(folder, key_of(session, job, questions))
+            done = finished(session, job, questions)
             if done is not None:  # by the command that this one has waited for
                 return done
+            why_anew(session, job, questions)  # asked again, for that one may have made another run
         work = working_folder(folder)
         record = _attempted(session, job, questions, command, work)
         if work != folder:
@@ -107,10 +120,10 @@ def run_job(session: Session, job: Job, questions: Questions, command: str) -> R
 
 def _attempted(session: Session, job: Job, questions: Questions, command: str, work: Path) -> Record:
     """Run the job in a folder, which may hold what an interrupted attempt left; see `run_job`."""
-    key = key_of(session, job, questions)
+    spec = spec_of(session, job, questions)
     earlier = earlier_record(work)
     log = PredictionLog(work / PREDICTIONS, session.progress.say)
-    resumed = earlier is not None and earlier.request == key and earlier.status != "complete"
+    resumed = earlier is not None and earlier.request == request_key(spec) and earlier.status != "complete"
     if not resumed or session.plan.request.fresh:
         earlier = None
         log.clear()
@@ -119,7 +132,7 @@ def _attempted(session: Session, job: Job, questions: Questions, command: str, w
     before = earlier.cost if earlier is not None and log.read() else Cost()
     reset_peaks()
     meter = CostMeter(before)
-    record = _first_record(session, job, questions, key, command)
+    record = _first_record(session, job, questions, spec, command)
     write_record_into(work, record)
     llm = session.models.llm
     frozen = weights_fingerprint(llm.model)
@@ -330,7 +343,9 @@ def _metric(score: metrics.Score, name: str, value: float, questions: Questions)
 # The record
 
 
-def _first_record(session: Session, job: Job, questions: Questions, key: str, command: str) -> Record:
+def _first_record(
+    session: Session, job: Job, questions: Questions, spec: Mapping[str, Any], command: str
+) -> Record:
     plan, info, cls = session.plan, job.method.info, job.method.cls
     roles, data = session.roles(job.method, job.config, job.task), session.data[job.task.name]
     return Record(
@@ -368,7 +383,8 @@ def _first_record(session: Session, job: Job, questions: Questions, key: str, co
         encoder=session.models.record("encoder") if "encoder" in roles else None,
         retriever=session.models.record("retriever") if "retriever" in roles else None,
         generation=_generation(plan, job),
-        request=key,
+        request=request_key(spec),
+        spec=without_folders(plain(spec), marked=True),
         command=command,
         prompt_version=PROMPT_VERSION,
         environment=environment(),

@@ -10,40 +10,78 @@ from typing import TYPE_CHECKING, Any
 
 from lampbench.attempts import RECORD, attempt_beside, is_moving, take_place
 from lampbench.configure import as_dict
+from lampbench.differences import differences, sentence
 from lampbench.errors import RequestError, RunError
 from lampbench.jsonfile import plain
 from lampbench.locks import locked
-from lampbench.models import model_name
 from lampbench.prediction_log import PredictionLog
-from lampbench.record import Record, read_record, request_key, run_path, shareable
+from lampbench.record import Record, read_record, request_key, run_path, without_folders
 
 if TYPE_CHECKING:
     from lampbench.fitting import Session
     from lampbench.job import Questions
-    from lampbench.request import Job
+    from lampbench.request import Job, Plan
 
 
 def find_finished(session: Session, job: Job, questions: Questions) -> Record | None:
     """The record of an earlier run that answers this very request, with its predictions in place. None if there
     is an attempt to make it anew, which is then gone on with.
     """
-    folder = folder_of(session, job)
+    folder = folder_of(session.plan, job)
     if _is_unsettled(folder):
         with contextlib.suppress(RunError), locked(folder, tidy=True):  # what is read-only can still be read
             settle(folder)
-    return finished_in(folder, key_of(session, job, questions))
+    return finished(session, job, questions)
 
 
-def finished_in(folder: Path, key: str) -> Record | None:
-    """See `find_finished`."""
-    attempt = earlier_record(attempt_beside(folder))
-    if attempt is not None and attempt.request == key:
+def finished(session: Session, job: Job, questions: Questions) -> Record | None:
+    """See `find_finished`; changes nothing."""
+    folder, spec = folder_of(session.plan, job), spec_of(session, job, questions)
+    if _is_under_way(folder, spec):
         return None
     record = earlier_record(folder)
-    if record is None or record.status != "complete" or record.request != key:
+    if record is None or record.status != "complete" or not _predictions_are_there(record):
         return None
+    if record.request == request_key(spec):
+        return record
+    answers = record.spec is None and not differences(record, spec, session, job, questions)
+    return record if answers else None
+
+
+def why_anew(session: Session, job: Job, questions: Questions) -> str | None:
+    """Why a complete run, which does not answer this request, is made again, in one line. None if there is none,
+    or if that was begun before.
+
+    Raises:
+        RequestError: without `--fresh` it is not.
+    """
+    folder, spec = folder_of(session.plan, job), spec_of(session, job, questions)
+    if not (folder / RECORD).is_file() or _is_under_way(folder, spec):
+        return None
+    record = read_record(folder)
+    if record.status != "complete":
+        return None
+    plan = session.plan
+    name = f"{plan.suite}/{job.task.name}/{job.label}/seed{job.seed} in {plan.results}"
+    found = differences(record, spec, session, job, questions)
+    if not found:
+        return f"{name} is made again: its predictions are not those that were scored"
+    if session.learns(job.method, job.config, job.task) or not all(one.is_of_code for one in found):
+        raise RequestError(
+            f"{name} is another run, with {sentence(found)}: choose another --variant or --suite, or replace it "
+            "with --fresh"
+        )
+    return f"{name} is made again, because the code has changed that answers: {sentence(found)}"
+
+
+def _is_under_way(folder: Path, spec: Mapping[str, Any]) -> bool:
+    attempt = earlier_record(attempt_beside(folder))
+    return attempt is not None and attempt.request == request_key(spec)
+
+
+def _predictions_are_there(record: Record) -> bool:
     log = PredictionLog(record.predictions)
-    return record if log.path.is_file() and log.sha256() == record.predictions_sha256 else None
+    return log.path.is_file() and log.sha256() == record.predictions_sha256
 
 
 def settle(folder: Path) -> None:
@@ -71,50 +109,13 @@ def working_folder(folder: Path) -> Path:
     return folder
 
 
-def check_place(session: Session, job: Job, questions: Questions) -> None:
-    """See that a run whose place was named (`--variant`, `--suite`) does not replace a complete one that was
-    asked something else. Places that lampbench names differ where the options do.
-
-    Raises:
-        RequestError: it would.
-    """
-    plan, earlier = session.plan, earlier_record(folder_of(session, job))
-    if plan.request.variant is None and plan.request.suite is None:
-        return
-    if earlier is None or earlier.status != "complete" or plan.request.fresh:
-        return
-    there = {
-        **earlier.method.config,
-        "limit": earlier.data.limit,
-        "split": earlier.data.split,
-        "setting": earlier.data.setting,
-        "data": earlier.data.name,
-        "llm": earlier.llm.id,
-    }
-    asked = {
-        **options_of(job.config),
-        "limit": questions.limit,
-        "split": questions.asked.name,
-        "setting": plan.setting,
-        "data": questions.name,
-        "llm": model_name(plan.models.llm),
-    }
-    for name in there.keys() & asked.keys():
-        if plain(there[name]) != plain(asked[name]):
-            raise RequestError(
-                f"{earlier.name} in {plan.results} is another run, with {name} {there[name]} and not "
-                f"{asked[name]}: choose another --variant or --suite, or replace it with --fresh"
-            )
-
-
 def options_of(config: Any) -> dict[str, Any]:
     """The options of a Config as records tell them."""
-    return {name: shareable(v) if isinstance(v, str) else v for name, v in as_dict(config).items()}
+    return dict(without_folders(plain(as_dict(config))))
 
 
-def folder_of(session: Session, job: Job) -> Path:
+def folder_of(plan: Plan, job: Job) -> Path:
     """Where the run is recorded."""
-    plan = session.plan
     return run_path(plan.results, plan.suite, job.task.name, job.method.name, job.variant, job.seed)
 
 
@@ -128,8 +129,7 @@ def earlier_record(folder: Path) -> Record | None:
         return None
 
 
-def key_of(session: Session, job: Job, questions: Questions) -> str:
-    """Hash of all that decides the result."""
-    spec: Mapping[str, Any] = session.spec(job.method, job.config, job.task, job.seed, job.settings)
-    asked = {"split": questions.asked.name, "questions": questions.asked.fingerprint}
-    return request_key({**spec, **asked})
+def spec_of(session: Session, job: Job, questions: Questions) -> dict[str, Any]:
+    """All that decides the result."""
+    spec = session.spec(job.method, job.config, job.task, job.seed, job.settings)
+    return {**spec, "split": questions.asked.name, "questions": questions.asked.fingerprint}

@@ -111,6 +111,13 @@ class Progress:
         else:
             _print_line(text, self._stream)
 
+    def warn(self, text: str) -> None:
+        """One line that nobody may miss, whoever wants no progress."""
+        if self.style == "none":
+            _print_line(printable(text), self._stream)
+        else:
+            self.say(text)
+
     @contextmanager
     def bar(self, description: str, total: int | None = None) -> Iterator[Bar]:
         """A bar for one phase; bars may nest."""

@@ -51,11 +51,12 @@ __all__ = [
     "run_path",
     "shareable",
     "task_order",
+    "without_folders",
     "write_record",
     "write_record_into",
 ]
 
-SCHEMA_VERSION = 2  # 2: the cost tells reused generations apart
+SCHEMA_VERSION = 3  # 2: the cost tells reused generations apart; 3: what decides the result is kept (`spec`)
 
 Status = Literal["started", "complete", "failed"]
 STATUSES: tuple[str, ...] = get_args(Status)
@@ -176,7 +177,9 @@ class Record:
         status: `started`, `complete`, or `failed`.
         error: why it failed, in one line.
         request: hash of everything that decides the result (see request_key). A record answers a request only
-            if the two keys are equal.
+            if the two keys are equal, or if it is too old for that and tells nothing to the contrary.
+        spec: everything that decides the result, of which `request` is the hash, by name; folders are left out of
+            it (see `without_folders`). None in records of schema 1 and 2.
         command: the command, made shareable.
         prompt_version: version of the prompt templates.
         retriever: the model of dense retrieval, where it is not the encoder.
@@ -213,6 +216,7 @@ class Record:
     predictions_sha256: str | None = None
     started: str | None = None
     finished: str | None = None
+    spec: dict[str, Any] | None = None
     folder: Path | None = field(default=None, compare=False, metadata=NOT_IN_FILE)
 
     @property
@@ -280,7 +284,7 @@ def read_record(path: str | Path) -> Record:
     except OSError as error:
         raise RequestError(f"cannot read {path}: {error.strerror or error}") from error
     except BadJson as error:
-        raise RequestError(f"{path} is not JSON: {error}; run it again, or remove it") from error
+        raise RequestError(f"{path} is not JSON: {error}; run it again with --fresh, or remove it") from error
     version = content.pop("schema", None) if isinstance(content, dict) else None
     if not isinstance(version, int):
         raise RequestError(f"{path} is not the record of a run: it has no schema version")
@@ -320,6 +324,24 @@ def shareable(text: str | Sequence[str]) -> str:
     unix = r"(?<![\w./:~-])(?:~?/(?:[^/\s'\"=,;:()\[\]]+/)+)"
     windows = r"(?<![\w.])(?:[A-Za-z]:\\(?:[^\\\s'\"]+\\)+)"
     return re.sub(f"{unix}|{windows}", "", text)
+
+
+def without_folders(value: Any, *, marked: bool = False) -> Any:
+    """A JSON value whose every text is shareable.
+
+    Args:
+        value: the value.
+        marked: tell folders of one name apart, by a hash of what was left out.
+    """
+    if isinstance(value, dict):
+        return {
+            without_folders(key, marked=marked): without_folders(v, marked=marked) for key, v in value.items()
+        }
+    if isinstance(value, list):
+        return [without_folders(item, marked=marked) for item in value]
+    if not isinstance(value, str) or (text := shareable(value)) == value:
+        return value
+    return f"{text} ({hashlib.sha256(value.encode()).hexdigest()[:8]})" if marked else text
 
 
 def now() -> str:

@@ -15,7 +15,7 @@ from lampbench.extraction import EXTRACTIONS
 from lampbench.foundations import Foundations, method_config
 from lampbench.method import RunSettings
 from lampbench.models import ModelChoice
-from lampbench.paths import expanded, require_writable
+from lampbench.paths import expanded
 from lampbench.preset import Preset, load_preset
 from lampbench.record import shareable
 from lampbench.registry import LoadedMethod, broken, find_method, list_methods, load
@@ -146,7 +146,6 @@ def make_plan(request: RunRequest) -> Plan:
     chosen, left_out = _methods(request)
     settings = parse_settings(request.set)
     results = Path(request.results)
-    require_writable(results, "--results", "choose another folder")
     if request.data is not None and not Path(request.data).is_dir():
         raise RequestError(f"--data {request.data}: no such folder")
     models = {"--llm": request.llm, "--encoder": request.encoder, "--retriever": request.retriever}

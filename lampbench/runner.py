@@ -18,10 +18,10 @@ from lampbench.fitting import Session
 from lampbench.job import Questions, run_job
 from lampbench.models import ROLES, Models, model_name
 from lampbench.paths import CACHE_REMEDY, cache_dir, expanded, require_writable
-from lampbench.place import check_place, find_finished
+from lampbench.place import find_finished, folder_of, why_anew
 from lampbench.preset import MINI_DATA
 from lampbench.progress import Progress
-from lampbench.record import Record, shareable
+from lampbench.record import RECORD, Record, shareable
 from lampbench.request import ALL, Job, Plan, RunRequest, make_plan
 from lampbench.terminal import complain
 
@@ -68,6 +68,8 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
     resolve_device(plan.models.device)
     for reason in plan.left_out:
         progress.say(f"left out: {reason}")
+    if plan.request.fresh or not all((folder_of(plan, job) / RECORD).is_file() for job in plan.jobs):
+        _require_results(plan)  # before the data are read, which takes long
     questions = {task.name: open_questions(plan, task, progress) for task in plan.tasks}
     models = Models(plan.models, progress)
     session = Session(plan, models, {name: q.data for name, q in questions.items()}, progress, cache_dir())
@@ -81,9 +83,14 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
             if record is not None:
                 records[number] = record
     todo = [(number, job) for number, job in enumerate(plan.jobs) if number not in records]
-    for _, job in todo:
-        check_place(session, job, questions[job.task.name])
+    _tell_kept(list(records.values()), progress)
+    if not plan.request.fresh:
+        for _, job in todo:
+            why = why_anew(session, job, questions[job.task.name])
+            if why is not None:
+                progress.warn(why)
     if todo:
+        _require_results(plan)
         require_writable(session.cache, "cache folder", CACHE_REMEDY)
         _load(session, [job for _, job in todo])
     failures = []
@@ -106,6 +113,18 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
         told = f"{len(failures)} of {len(plan.jobs)} runs failed; the first: {failures[0]}"
         raise RunsError(told, complete)
     return complete
+
+
+def _require_results(plan: Plan) -> None:
+    require_writable(plan.results, "--results", "choose another folder")
+
+
+def _tell_kept(records: Sequence[Record], progress: Progress) -> None:
+    """Say which runs are found whose records tell too little to be sure that today's would be the same."""
+    kept = sum(record.spec is None for record in records)
+    if kept:
+        runs = "1 run was" if kept == 1 else f"{kept} runs were"
+        progress.warn(f"{runs} recorded by an earlier version of lampbench and kept; --fresh runs them again")
 
 
 def open_questions(plan: Plan, task: Task, progress: Progress) -> Questions:

@@ -205,11 +205,16 @@ def test_a_cache_that_has_the_data_is_tried_before_the_models_are_loaded(
     assert command(*run_words(place))[0] == 0
     monkeypatch.setattr("lampbench.runner._load", None)
 
+    read_only = ["--results", "cache folder"]
+
     def refuse(folder: Path, what: str, remedy: str) -> None:
-        raise RequestError(f"{what} {folder} is read-only")
+        if what in read_only:
+            raise RequestError(f"{what} {folder} is read-only")
 
     monkeypatch.setattr("lampbench.runner.require_writable", refuse)
     assert command(*run_words(place))[0] == 0  # all is done: nothing has to be written
+    expect_refusal(command, place, ["--seed", "1"], ["--results", "is read-only"])
+    read_only.remove("--results")
     expect_refusal(command, place, ["--seed", "1"], ["cache folder", "is read-only"])
 
 
