@@ -14,10 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lampbench.control_tokens import control_token
 from lampbench.dates import read_dates
 from lampbench.errors import RequestError
 from lampbench.floors import constant_floors
 from lampbench.layout import SplitFiles, TaskFiles, find_files
+from lampbench.metrics import is_tokenless
 from lampbench.official import (
     MEGABYTE,
     Malformed,
@@ -49,6 +51,7 @@ ODDITIES: Mapping[str, str] = {
     "foreign_inputs": "inputs not of the task's form",
     "foreign_golds": "golds that are no label of the task",
     "empty_golds": "empty golds",
+    "tokenless_golds": "golds in which ROUGE sees no token (a-z, 0-9)",
     "empty_profiles": "empty profiles",
     "own_input_in_profile": "profiles that hold the question's own text",
     "gold_in_profile": "profiles that hold the gold",
@@ -56,6 +59,7 @@ ODDITIES: Mapping[str, str] = {
     "unsorted_profiles": "profiles not in order of date, oldest first",
     "blank_items": "items with an empty field",
     "undated_items": "items without a date that can be read",
+    "control_tokens": "texts with a control token of an LLM",
 }
 
 
@@ -265,6 +269,9 @@ class _SplitReader:
                 self._count("empty_golds", id)
             elif self._task.labels and output.strip() not in self._task.labels:
                 self._count("foreign_golds", id)
+            elif self._task.kind == "generation" and is_tokenless(output):
+                self._count("tokenless_golds", id)
+            self._look_for_control_tokens(id, output)
         if problem := task_problem(self._task, self._files.setting, source.task):
             self._report.broken.append(f"{source.path} {problem}")
 
@@ -295,6 +302,7 @@ class _SplitReader:
             fields = len(self._task.item_fields)
             if not all(text and text.strip() for text in content[:fields]):
                 self._count("blank_items", question.id)
+            self._look_for_control_tokens(question.id, *filter(None, content[:fields]))
             written.append(content[fields])
         dates = []
         for text, date in zip(written, read_dates(written), strict=True):
@@ -306,7 +314,13 @@ class _SplitReader:
             self._dates["last"] = max(self._dates.get("last", (date, text)), (date, text))
         if dates != sorted(dates):
             self._count("unsorted_profiles", question.id)
+        self._look_for_control_tokens(question.id, question.input)
         self._look_for_leaks(question)
+
+    def _look_for_control_tokens(self, id: str, *texts: str) -> None:
+        for text in texts:
+            if token := control_token(text):
+                self._count("control_tokens", f"{id} {token}")
 
     def _look_for_leaks(self, question: Question) -> None:
         """Exact matches only, white space at the ends aside: what the official data must not hold."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from lampbench.choice_rows import ChoiceRow
 from lampbench.leaderboard import Leaderboard
+from lampbench.metrics import TOKENLESS
 from lampbench.published import PublishedTable, load_sources
 from lampbench.suite import DIGITS, LEVEL, AsideRow, Cell, CostRow, Suite
 from lampbench.tables import Block, Facts, Heading, Inline, Paragraph, Table, Text
@@ -21,6 +22,8 @@ LONGEST = 200
 _KINDS = {
     "unparsed": "unparsed",
     "ambiguous": "ambiguous",
+    "tokenless": "tokenless",
+    "tokenless_golds": "tokenless golds",
     "empty": "empty",
     "truncated": "prompt cut",
     "empty_profile": "no history",
@@ -287,6 +290,8 @@ def _failure_legend(suite: Suite) -> Paragraph:
     known = {
         "unparsed": "unparsed: the output is no label or no rating.",
         "ambiguous": "ambiguous: unparsed, because the output names several labels and does not tell which it means.",
+        "tokenless": TOKENLESS,
+        "tokenless_golds": "tokenless golds: the same of the right answers.",
         "empty": "empty: there is no output.",
         "truncated": "prompt cut: the prompt did not fit the limit.",
         "empty_profile": "no history: the question comes with an empty profile.",

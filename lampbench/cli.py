@@ -262,21 +262,19 @@ def score(
         values = {name: {"metrics": s.metrics, "counts": s.counts} for name, s in scores.items()}
         print_json({"profile": profile, "tasks": values, "skipped": skipped})
         return
+    from lampbench.metrics import TOKENLESS
     from lampbench.tasks import metric
 
+    tokenless = [n for n in ("tokenless", "tokenless_golds") if any(s.counts.get(n) for s in scores.values())]
+    counts = ("n", "unparsed", "empty", *tokenless)
     rows = [
-        (
-            name,
-            metric(key).label,
-            f"{value:.4f}",
-            str(s.counts["n"]),
-            str(s.counts["unparsed"]),
-            str(s.counts["empty"]),
-        )
+        (name, metric(key).label, f"{value:.4f}", *(str(s.counts.get(count, 0)) for count in counts))
         for name, s in scores.items()
         for key, value in s.metrics.items()
     ]
-    print_table(("task", "metric", "value", "n", "unparsed", "empty"), rows)
+    print_table(("task", "metric", "value", *(count.replace("_", " ") for count in counts)), rows)
+    if tokenless:
+        print_text(TOKENLESS)
     for name, reason in skipped.items():
         print_text(f"{name}: not scored: {reason}")
 

@@ -6,7 +6,8 @@ The rules are those of the official evaluation script of LaMP (LaMP-Benchmark/La
   label and a false positive for none. Macro-F1 is over all labels of the task; an absent label counts 0.
 * rating (LaMP-3): strip, then `float`, neither rounded nor clipped. Where that fails, the end of the scale
   that is farther from the gold.
-* text (LaMP-4, 5, 7): strip, then ROUGE-1 and ROUGE-L F-measure of the `rouge_score` package, no stemming.
+* text (LaMP-4, 5, 7): strip, then ROUGE-1 and ROUGE-L F-measure of the `rouge_score` package, no stemming. Its
+  tokenizer keeps a-z and 0-9 only, so texts in other scripts score 0, equal or not; they are counted.
 
 Two deviations, where the script gives no usable number: `nan` and `inf` count as unparsable ratings, and
 ROUGE is the plain mean over examples, where the script has the median of an unseeded bootstrap of that mean.
@@ -16,6 +17,7 @@ The two differ by up to 4e-4 on 1,500 examples; rouge_bootstrap_mid computes the
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -34,6 +36,11 @@ if TYPE_CHECKING:
 Profile = Literal["official", "pplug"]
 PROFILES: tuple[str, ...] = get_args(Profile)
 
+TOKENLESS = "tokenless: ROUGE keeps a-z and 0-9 only, by the official rule; a text without them scores 0."
+"""What people are told where such texts were counted (rouge_score 0.1.2, tokenize.py)."""
+
+_TOKEN = re.compile("[a-z0-9]")
+
 # A larger rating counts as unparsed, like inf: the sum of its square over a test set would overflow.
 _LARGEST_RATING = 1e150
 
@@ -51,7 +58,7 @@ class Score:
             not here: it is no mean over examples (see rows).
         counts: `n`; `unparsed`: outputs that are no label or no rating, 0 for text; `empty`: outputs without
             any text, which for labels and ratings are unparsed as well; `unknown_golds`: golds that are no
-            label.
+            label; for text `tokenless` and `tokenless_golds`: see is_tokenless.
         labels: for label tasks, (gold, predicted) position in task.labels by id, -1 for any other text; else
             empty.
     """
@@ -349,7 +356,16 @@ def _score_texts(task: Task, pairs: dict[str, tuple[str, str]], profile: str) ->
         for key, values in per_example.items():
             values[id] = float(rouge[key].fmeasure)
     metrics = {key: _mean(values) for key, values in per_example.items()}
-    return Score(task.name, profile, metrics, per_example, _counts(pairs, unparsed=0))
+    counts = _counts(pairs, unparsed=0) | {
+        "tokenless": sum(is_tokenless(prediction) for prediction, _ in pairs.values()),
+        "tokenless_golds": sum(is_tokenless(gold) for _, gold in pairs.values()),
+    }
+    return Score(task.name, profile, metrics, per_example, counts)
+
+
+def is_tokenless(text: str) -> bool:
+    """Whether ROUGE sees nothing of a text that is not empty; see TOKENLESS."""
+    return _TOKEN.search(text.lower()) is None and bool(text.strip())
 
 
 @lru_cache(maxsize=1)

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from statistics import mean
 
+from lampbench.metrics import TOKENLESS
 from lampbench.record import Record
 from lampbench.tasks import get_task, metric
 from lampbench.terminal import printable
@@ -13,7 +14,7 @@ from lampbench.terminal import printable
 BOUNDS = {"best of pool": "upper", "worst of pool": "lower"}
 """Rows of methods that choose among answers, and where their records have them."""
 
-FAILURES = ("unparsed", "ambiguous", "empty")
+FAILURES = ("unparsed", "ambiguous", "tokenless", "tokenless_golds", "empty")
 """Rows of counts, shown where something was counted."""
 
 LEGEND = "*: best of its row, untested; lampbench compare A B tests a difference"
@@ -56,12 +57,14 @@ def results_table(records: Sequence[Record], width: int = 80) -> str:
         parts.append("\n".join(lines))
     if any("*" in part for part in parts):
         parts.append(textwrap.fill(LEGEND, width))
+    if any(name.startswith("tokenless") for _, name in names):
+        parts.append(textwrap.fill(TOKENLESS, width))
     return "\n\n".join(parts)
 
 
 def _row_name(task: str, name: str) -> str:
     if name in FAILURES or name in BOUNDS:
-        return f"{task}   {name}"
+        return f"{task}   {name.replace('_', ' ')}"
     m = metric(name)
     return f"{task} {m.label} {'↑' if m.higher_is_better else '↓'}"
 

@@ -11,6 +11,7 @@ import pytest
 from lamp_files import INPUTS, item, question, write_json, write_split
 
 from lampbench.audit import Audit, SplitAudit, audit
+from lampbench.control_tokens import control_token
 from lampbench.errors import RequestError
 from lampbench.floors import constant_floors
 from lampbench.tasks import TASKS, get_task
@@ -117,6 +118,48 @@ def test_golds_that_no_rating_can_be_held_against_are_counted_and_named(tmp_path
     assert split.floors["mae"] == ("4", 0.0)
     assert not split.can_be_prepared
     json.dumps(split.floors, allow_nan=False)
+
+
+def test_golds_in_which_rouge_sees_no_token_are_named(tmp_path: Path) -> None:
+    questions = [question("LaMP-4", id, date="2013") for id in ("ru", "en", "none")]
+    golds = {"ru": "Новый мост", "en": "Новый iPhone", "none": " "}
+    counts = found(audit_of(tmp_path, questions, golds, "LaMP-4"))
+    assert counts["tokenless_golds"] == (1, ["ru"])
+    assert counts["empty_golds"] == (1, ["none"])
+    assert "tokenless_golds" not in found(audit_of(tmp_path / "rating", [dated("q", "2013")], {"q": "五"}))
+
+
+def test_texts_with_control_tokens_are_named_with_the_token(tmp_path: Path) -> None:
+    profile = [
+        {"id": "1", "text": "The end</s>", "title": "[MASK]", "date": "2013"},
+        {"id": "2", "text": "a < b > [c]", "title": "<3", "date": "2013"},
+    ]
+    asked = INPUTS["LaMP-4"].format("<|im_end|> and more")
+    other = INPUTS["LaMP-4"].format("</S> [mask]")
+    questions = [{"id": "a", "input": asked, "profile": profile}, {"id": "b", "input": other, "profile": []}]
+    counts = found(audit_of(tmp_path, questions, {"a": "x", "b": "<extra_id_0>"}, "LaMP-4"))
+    assert counts["control_tokens"] == (4, ["b <extra_id_0>", "a </s>", "a [MASK]", "a <|im_end|>"])
+
+
+@pytest.mark.parametrize(
+    ("text", "token"),
+    [
+        ("so</s>so", "</s>"),
+        ("<s>old</s>", "<s>"),
+        ("<pad>", "<pad>"),
+        ("<extra_id_17>", "<extra_id_17>"),
+        ("[SEP] [CLS]", "[SEP]"),
+        ("[/INST]", "[/INST]"),
+        ("<<SYS>>", "<<SYS>>"),
+        ("<|begin_of_text|>", "<|begin_of_text|>"),
+        ("<｜end▁of▁sentence｜>", "<｜end▁of▁sentence｜>"),
+        ("<end_of_turn>", "<end_of_turn>"),
+        ("<b>bold</b> [sep] [INSTALL] <| a |> 1 <s 2", None),
+        ("plain", None),
+    ],
+)
+def test_control_tokens_are_those_of_the_usual_tokenizers(text: str, token: str | None) -> None:
+    assert control_token(text) == token
 
 
 @pytest.mark.parametrize(
@@ -260,4 +303,5 @@ def test_hard_texts_pass(task: str) -> None:
         "empty_profiles": ["none"],
         "unsorted_profiles": ["ties", "many-ties", "dates"],
         "blank_items": ["blank"],
+        "control_tokens": ["special </s>"],
     }

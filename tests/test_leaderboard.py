@@ -28,9 +28,11 @@ from lampbench.leaderboard import (
     render,
     write_leaderboard,
 )
+from lampbench.metrics import TOKENLESS
 from lampbench.published import Published
 from lampbench.record import MetricRecord, TrainingRecord, write_record
 from lampbench.suite import Cell, Suite
+from lampbench.summary import results_table
 
 
 @pytest.fixture
@@ -184,6 +186,17 @@ def test_questions_of_one_user_are_not_taken_for_independent(tmp_path: Path) -> 
     assert (
         cell.p_best >= 0.5
     )  # two users exchange in four ways: no evidence, whatever the number of questions
+
+
+def test_texts_that_rouge_cannot_see_are_counted_beside_what_went_wrong(tmp_path: Path) -> None:
+    record = add_run(tmp_path, task="LaMP-4", n=2, outputs={"q000": "red kite", "q001": "Новый мост"})
+    page = render(board_of(tmp_path))
+    assert ["LaMP-4", "tokenless", "2", "1"] in [line.replace("|", " ").split() for line in page.splitlines()]
+    assert TOKENLESS in page
+    assert "tokenless golds" not in page
+    table = results_table([record])
+    assert ["LaMP-4", "tokenless", "1"] in [line.split() for line in table.splitlines()]
+    assert TOKENLESS in " ".join(table.split())
 
 
 def test_costs_are_per_question_and_failures_are_counted(results: Path) -> None:

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rouge_score.tokenize import tokenize
 
 from lampbench.errors import RequestError
 from lampbench.metrics import (
     as_evaluate,
     f1_rows,
     interval,
+    is_tokenless,
     macro_f1,
     paired,
     rouge_bootstrap_mid,
@@ -149,7 +151,30 @@ def test_rouge_is_unstemmed_and_ignores_case_and_punctuation() -> None:
 def test_an_empty_output_scores_zero_and_is_counted() -> None:
     result = score("LaMP-7", {"a": " \n", "b": "hi"}, {"a": "hi", "b": "hi"})
     assert result.metrics == {"rouge1": 0.5, "rougeL": 0.5}
-    assert result.counts == {"n": 2, "unparsed": 0, "empty": 1, "unknown_golds": 0}
+    nothing = {"unparsed": 0, "unknown_golds": 0, "tokenless": 0, "tokenless_golds": 0}
+    assert result.counts == {"n": 2, "empty": 1, **nothing}
+
+
+def test_equal_texts_in_which_rouge_sees_no_token_score_zero_and_are_counted() -> None:
+    texts = {
+        "hi": "नया पुल आज शाम खुला",
+        "ja": "これは見出しのテストです",
+        "ru": "Новый мост",
+        "ar": "عنوان الخبر",
+    }
+    result = score("LaMP-4", texts, texts)
+    assert result.metrics == {"rouge1": 0.0, "rougeL": 0.0}
+    assert (result.counts["tokenless"], result.counts["tokenless_golds"]) == (4, 4)
+    mixed = score(
+        "LaMP-4", {"a": "Новый", "b": "Новый iPhone", "c": ""}, {"a": "iPhone", "b": "мост", "c": "№"}
+    )
+    assert (mixed.counts["tokenless"], mixed.counts["tokenless_golds"], mixed.counts["empty"]) == (1, 2, 1)
+    assert "tokenless" not in score("LaMP-3", {"a": "五"}, {"a": "5"}).counts
+
+
+@given(st.one_of(st.text(max_size=9), st.sampled_from(["KİNG", "İ", "\u212a", "ﬁ", "5️⃣"])))
+def test_tokenless_is_what_the_tokenizer_of_rouge_finds_nothing_in(text: str) -> None:
+    assert is_tokenless(text) == (not tokenize(text, None) and text.strip() != "")
 
 
 def test_the_order_of_examples_changes_nothing() -> None:

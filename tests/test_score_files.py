@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lampbench import prediction_sources
 from lampbench.errors import RequestError
+from lampbench.metrics import TOKENLESS
 from lampbench.score_files import (
     read_golds_file,
     read_predictions_file,
@@ -339,3 +341,24 @@ def test_a_damaged_zip_is_told_in_one_line(tmp_path: Path, golds: Path) -> None:
     archive.write_bytes(content)
     with pytest.raises(RequestError, match="cannot be read"):
         score_folder(archive, golds)
+
+
+def test_texts_that_rouge_cannot_see_are_told(
+    command: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    texts = {
+        "q1": "नया पुल आज शाम खुला",
+        "q2": "これは見出しのテストです",
+        "q3": "A new bridge",
+        "q4": "Новый мост",
+    }
+    golds = write(tmp_path / "golds.json", "LaMP_4", texts)
+    predictions = write(tmp_path / "preds.json", "LaMP_4", texts | {"q4": "A new bridge"})
+    status, out, _ = command("score", predictions, golds)
+    assert status == 0
+    header, rouge1, _, told = out.splitlines()
+    assert header.split()[-3:] == ["tokenless", "tokenless", "golds"]
+    assert rouge1.split() == ["LaMP-4", "ROUGE-1", "0.2500", "4", "0", "0", "2", "3"]
+    assert told == TOKENLESS
+    plain = write(tmp_path / "plain.json", "LaMP_4", {"q1": "A new bridge"})
+    assert "tokenless" not in command("score", plain, plain)[1]
