@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lampbench.cli_output import print_json, print_text, width
-from lampbench.errors import RunError
+from lampbench.errors import RequestError, RunError
 
 Results = Annotated[Path, typer.Option("--results", help="the folder of records and predictions")]
 
@@ -37,9 +37,12 @@ def compare(
 def leaderboard(
     check: Annotated[bool, typer.Option("--check", help="only tell whether the file is up to date")] = False,
     format: Annotated[str | None, typer.Option(help="md, csv, latex or html [from the file's name]")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="the file; - prints it")] = Path(
-        "leaderboard.md"
-    ),
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="the file; - prints it [leaderboard.md for all of ./results, else -]"
+        ),
+    ] = None,
     suite: Annotated[str | None, typer.Option(help="only this suite")] = None,
     reference: Annotated[
         str | None,
@@ -52,6 +55,9 @@ def leaderboard(
     from lampbench import leaderboard as boards
     from lampbench.jsonfile import plain
 
+    output = output or boards.default_output(results, suite)
+    if check and str(output) == "-":
+        raise RequestError("--check: name the file with --output; leaderboard.md is that of all of ./results")
     board = boards.build_leaderboard(results, suite, reference)
     if json:
         print_json(plain(board))

@@ -108,6 +108,14 @@ def write_leaderboard(path: str | Path, board: Leaderboard, format: str | None =
     return path
 
 
+def default_output(results: str | Path, suite: str | None = None) -> Path:
+    """Where the leaderboard of these results goes unless somebody says: leaderboard.md is that of the whole folder
+    `results` beside it, and any other is printed (`-`).
+    """
+    whole = suite is None and Path(results).resolve() == Path("results").resolve()
+    return Path("leaderboard.md" if whole else "-")
+
+
 def _own(path: Path) -> bool:
     """Whether nothing but a leaderboard is lost when the file is replaced."""
     if not path.is_file():  # a folder, or a device, which would be replaced too

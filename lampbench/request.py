@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -331,6 +332,12 @@ def _spelled(value: object) -> str:
     return slug if text.replace("/", "-") in (slug, "") else f"{slug}-{_digest(text)}"
 
 
+def _named(text: str) -> str:
+    """The text as part of a folder's name; a text that lost anything is told apart from others by a digest."""
+    slug = _slug(text)
+    return slug if slug == text else f"{slug}-{_digest(text)}"
+
+
 def _slug(text: str) -> str:
     """The text with what may stand in a folder's name."""
     return re.sub(r"[^A-Za-z0-9._,-]+", "-", text).strip("-") or "empty"
@@ -375,7 +382,7 @@ def _suite(preset: Preset, request: RunRequest, setting: str) -> str:
     for name in ("llm", "encoder", "retriever", "data"):
         value, usual = getattr(request, name), getattr(preset, name)
         if value is not None and str(value) != usual:
-            parts.append(_slug(Path(str(value).rstrip("/")).name))
+            parts.append(_named(os.path.basename(os.path.abspath(value))))
     if setting != preset.setting:
         parts.append(setting)
     if request.split != "dev":

@@ -115,6 +115,28 @@ def test_a_run_prints_its_table_and_where_the_records_are(command: Command, plac
     ]
 
 
+def test_the_leaderboard_file_is_that_of_the_results_beside_it(
+    command: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for results in ("results", "other"):
+        assert command(*run_words(place, "--results", place / results, "--suite", f"in-{results}"))[0] == 0
+    monkeypatch.chdir(place)
+    assert command("leaderboard")[1] == "wrote leaderboard.md\n"
+    board = (place / "leaderboard.md").read_bytes()
+    assert b"in-results" in board
+    for words in (("--results", "other"), ("--suite", "in-results")):
+        status, out, _ = command("leaderboard", *words)
+        assert status == 0
+        assert out.startswith("# Leaderboard")
+        status, _, err = command("leaderboard", "--check", *words)
+        assert status == 2
+        assert "--output" in err
+    assert (place / "leaderboard.md").read_bytes() == board
+    assert command("leaderboard", "--check", "--results", place / "results")[0] == 0
+    assert command("leaderboard", "--results", "other", "-o", "other.md")[0] == 0
+    assert "in-other" in (place / "other.md").read_text()
+
+
 def test_settings_may_follow_each_other() -> None:
     words = ["run", "--set", "k=1", "use_date=true", "--seed", "0", "--set", "m.k=2", "x=3", "-q"]
     assert spread_set(words) == [

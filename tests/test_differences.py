@@ -16,6 +16,7 @@ from lampbench.attempts import RECORD
 from lampbench.errors import RequestError
 from lampbench.older_records import former_revision
 from lampbench.record import Record, read_record, without_folders
+from lampbench.request import RunRequest, make_plan
 from lampbench.runner import run
 from lampbench.tiny import write_tiny_llm
 
@@ -225,3 +226,21 @@ def test_the_embedded_models_are_known_by_their_former_revisions() -> None:
     mini = load_preset("mini")
     assert former_revision(Path(mini.llm), "llm") == "sha256:b67064db0e9cbf69"
     assert former_revision(Path(mini.encoder), "encoder") == "sha256:8c0b5ec1f53d2872"
+
+
+def test_names_that_lose_a_character_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def suite(**options: Any) -> str:
+        return make_plan(RunRequest("adhoc", results=tmp_path, **options)).suite
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("my llm", "my-llm", "my_llm", "my!llm"):
+        (tmp_path / name).mkdir()
+    assert suite() == "mini"
+    assert suite(llm="google/flan-t5-large") == "mini-flan-t5-large"
+    assert suite(llm="./my-llm/") == "mini-my-llm"
+    assert suite(llm="./my_llm") == "mini-my_llm"
+    lossy = {suite(llm=f"./{name}") for name in ("my llm", "my!llm")}
+    assert len(lossy) == 2
+    assert all(name.startswith("mini-my-llm-") for name in lossy)
+    monkeypatch.chdir(tmp_path / "my-llm")
+    assert suite(data=".") == "mini-my-llm"
