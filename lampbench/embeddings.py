@@ -63,7 +63,7 @@ class EmbeddingKey:
 
     encoder: str
     revision: str
-    libraries: str
+    libraries: dict[str, str]
     pooling: str
     max_length: int
     arithmetic: str

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lampbench.bench import Bench, RunSettings, Shared
-from lampbench.code_print import code_print
 from lampbench.configure import as_dict
 from lampbench.environment import own_state, threads
 from lampbench.errors import RunError
 from lampbench.fits import FitReport, describe, folder_of_fit, restore_fit, save_fit
 from lampbench.foundations import Configured, instance
 from lampbench.generations import GENERATIONS, GenerationCache
+from lampbench.identity import METHOD_LIBRARIES, library_versions
 from lampbench.jsonfile import plain
 from lampbench.locks import locked
 from lampbench.method import Method, RetrievalMethod
@@ -142,17 +142,18 @@ class Session:
         code = {}
         if for_fit:
             others = self.plan.foundations.below(method, config, task).values()
-            code = {"code": [code_print(m.cls) for m in (method, *(other.method for other in others))]}
+            code = {"code": [m.learns_with for m in (method, *(other.method for other in others))]}
         return code | {
             "format": FORMAT,
             "method": method.name,
-            "file": method.info.sha256(),
+            "file": method.code,
             "options": options,
             "uses": uses,
             "task": task.name,
             "prompts": PROMPT_VERSION,
             "setting": data.setting,
             "train": data.split("train").fingerprint if trains(method) else None,
+            "libraries": library_versions(*METHOD_LIBRARIES),
             "models": {role: self.models.identity(role) for role in ("llm", *sorted(needs))},
             "limits": asdict(settings),
             "seed": seed,

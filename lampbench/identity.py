@@ -30,6 +30,7 @@ IGNORED_FOLDERS = ("checkpoint-*", "global_step*", "runs", "__pycache__")
 
 LIBRARIES = ("torch", "transformers", "tokenizers")
 ENCODER_LIBRARIES = (*LIBRARIES, "sentence-transformers")
+METHOD_LIBRARIES = ("accelerate", "numpy", "peft", "rank-bm25")  # draw, rank, adapt and train
 
 # The embedded models have kept the revisions that records knew them by before the whole of a folder counted.
 FORMER = {
@@ -97,16 +98,17 @@ def hub_commit(name: str) -> str | None:
     return None
 
 
+def library_versions(*names: str) -> dict[str, str]:
+    """The versions of those that are installed."""
+    return {name: version for name in names if (version := _version(name)) is not None}
+
+
 @cache
-def library_versions(*names: str) -> str:
-    """The versions of installed libraries, such as `torch 2.9.1, transformers 5.0.0`."""
-    versions = []
-    for name in names:
-        try:
-            versions.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            continue
-    return ", ".join(versions)
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _counting(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[str]:

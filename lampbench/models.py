@@ -43,7 +43,7 @@ class Models:
     def __init__(self, choice: ModelChoice, progress: Progress | None = None) -> None:
         self.choice = choice
         self._progress = progress or Progress("none")
-        self._identities: dict[str, dict[str, str]] = {}
+        self._identities: dict[str, dict[str, Any]] = {}
         self._more: dict[str, TextEncoder] = {}
 
     def get(self, name: str) -> Any:
@@ -96,7 +96,7 @@ class Models:
         with quiet_transformers():
             return TextEncoder.load(name, device=c.device, dtype=dtype, offline=c.offline)
 
-    def identity(self, role: str) -> dict[str, str]:
+    def identity(self, role: str) -> dict[str, Any]:
         """What decides the outputs of a model: its id, its revision, its precision, how it is addressed, and the
         versions of the libraries that compute them.
 
@@ -108,7 +108,7 @@ class Models:
             self._identities[role] = self._identity(role) | address
         return self._identities[role]
 
-    def _identity(self, role: str) -> dict[str, str]:
+    def _identity(self, role: str) -> dict[str, Any]:
         from lampbench.devices import resolve_device, resolve_dtype
 
         name = self.name_of(role)

@@ -70,7 +70,7 @@ class MethodRecord:
         name: its name, such as `bm25`.
         variant: what tells this configuration from the usual one; None for the usual one.
         origin: where its file was found.
-        sha256: hash of its file.
+        sha256: hash of its file, byte for byte.
         config: every option with its value.
         built_on: the same of each method that it is built on, by name.
         trainable_parameters: number of trained scalars; 0 for a method that trains nothing.

@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lampbench.code_print import code_print, file_print
 from lampbench.errors import RequestError, described, unknown
 from lampbench.imports import find_module
 from lampbench.paths import expanded
@@ -65,17 +66,27 @@ class MethodInfo:
         return f"{self.path} ({self.origin})"
 
     def sha256(self) -> str:
-        """Hash of the file: a method that has changed is another method."""
+        """Hash of the file, byte for byte."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)
 class LoadedMethod:
-    """A method ready for use: its class and its Config dataclass."""
+    """A method ready for use.
+
+    Attributes:
+        info: what reading its file has told.
+        cls: its class.
+        config: its Config dataclass.
+        code: fingerprint of what its file does; a method that does something else is another method.
+        learns_with: fingerprint of all code that it learns with.
+    """
 
     info: MethodInfo
     cls: type[Method]
     config: type
+    code: str
+    learns_with: str
 
     @property
     def name(self) -> str:
@@ -161,7 +172,9 @@ def load(info: MethodInfo) -> LoadedMethod:
     missing = _left_open(cls)
     if missing is not None:  # better told now than once the models are loaded
         raise broken(info, f"its Method defines no {missing}")
-    return LoadedMethod(info, cls, config)
+    # Of the files as they are now: an edit while the method runs is no part of what runs.
+    prints = file_print(info.path, info.module), code_print(cls, info.path, info.module)
+    return LoadedMethod(info, cls, config, *prints)
 
 
 def _config_fault(config: Any) -> str | None:
@@ -262,9 +275,10 @@ def _read(path: Path, origin: str, module: str | None) -> MethodInfo:
 def _import(info: MethodInfo) -> Any:
     if info.module is not None:
         return importlib.import_module(info.module)
-    # Outside any package: the name carries the content, so that an edited file is imported anew and two files
-    # with the same name in two folders do not meet.
-    name = f"lampbench_method_{info.path.stem}_{info.sha256()[:12]}"
+    # Outside any package: the name carries the content, so that an edited file is imported anew, and the place,
+    # so that two files in two folders do not meet.
+    content = hashlib.sha256(os.fsencode(info.path.resolve()) + info.path.read_bytes()).hexdigest()
+    name = f"lampbench_method_{info.path.stem}_{content[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, info.path)

@@ -176,7 +176,8 @@ def _load(session: Session, jobs: Sequence[Job]) -> None:
     for role in ("llm", *sorted(roles)):
         what = f"the {role}: " if role in ROLES else ""  # a method may name a model of its own
         session.progress.say(f"loading {what}{model_name(session.models.name_of(role))}")
-        session.models.get(role)
+        if session.models.get(role).revision is None:
+            session.progress.say(f"{what}its revision is not known, so that nothing it makes is used again")
 
 
 def command_of(request: RunRequest) -> str:

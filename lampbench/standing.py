@@ -105,6 +105,13 @@ def model_text(model: ModelRecord) -> str:
     return f"{model.id} ({model.revision})" if model.revision else model.id
 
 
+def _same_file(one: Record, other: Record) -> bool:
+    """Whether the file of two runs' method did the same, as far as their records tell; whatever it said."""
+    if one.spec is not None and other.spec is not None:
+        return one.spec.get("file") == other.spec.get("file")
+    return one.method.sha256 == other.method.sha256
+
+
 def _agree(records: list[Record], standing: Standing) -> list[Record]:
     records = _usual(records, standing, suite_facts)
     # Not every method uses these models; those that do must use the same ones.
@@ -149,7 +156,7 @@ def _rank_task(records: list[Record], standing: Standing) -> None:
         first = logs.get(record.method.label, [(record, log)])[0][0]
         if problem is None and first.method.config != record.method.config:
             problem = f"other options than seed {first.seed}"
-        if problem is None and first.method.sha256 != record.method.sha256:
+        if problem is None and not _same_file(first, record):
             problem = f"the file of the method has changed since seed {first.seed}"
         if problem is None and questions is not None and questions != set(log):
             problem = "it answered other questions than the runs before it"

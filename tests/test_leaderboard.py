@@ -283,6 +283,16 @@ def test_methods_without_an_encoder_stand_beside_those_with_the_usual_one(result
     assert [aside.reason for aside in suite.odd] == ["encoder enc (2), not enc (1)"]
 
 
+def test_seeds_of_one_method_stand_together_whatever_its_file_says(results: Path) -> None:
+    add_run(results, "said", seed=0, spec={"file": "c"}, method_changes={"sha256": "before"})
+    add_run(results, "said", seed=1, spec={"file": "c"}, method_changes={"sha256": "commented"})
+    add_run(results, "said", seed=2, spec={"file": "other"}, method_changes={"sha256": "before"})
+    suite = only(board_of(results))
+    assert [(aside.run, aside.reason) for aside in suite.odd] == [
+        ("LaMP-2 said, seed 2", "the file of the method has changed since seed 0")
+    ]
+
+
 def test_seeds_with_other_options_are_not_averaged(results: Path) -> None:
     add_run(results, "good", seed=1, method_changes={"config": {"k": 8}})
     add_run(results, "good", seed=2, method_changes={"sha256": "other"})

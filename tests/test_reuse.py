@@ -195,6 +195,66 @@ def test_another_model_behind_the_same_interface_is_neither_looked_up_nor_kept(
     assert [r.cost.reused_generations for r in (first, second)] == [0, 0]
 
 
+def change_a_weight(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+
+
+def change_the_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ messages[0]['content'] }} please")
+
+
+def change_nothing(folder: Path) -> None:
+    (folder / "README.md").write_text("About this model.")
+
+
+@pytest.mark.parametrize(
+    ("change", "reused"), [(change_a_weight, 0), (change_the_template, 0), (change_nothing, 6)]
+)
+def test_an_llm_that_has_changed_in_its_folder_answers_anew(
+    run_here: Runner, tmp_path: Path, tiny_llm: Path, change: Callable[[Path], None], reused: int
+) -> None:
+    folder = shutil.copytree(tiny_llm, tmp_path / "llm")
+    (folder / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
+    options = {"llm": str(folder), "chat_template": True}
+    first = run_here("adhoc", **options)
+    assert first.cost.llm_calls == 6
+    change(folder)
+    again = run_here("adhoc", **options, results=tmp_path / "again")
+    assert again.cost.reused_generations == reused
+    assert (again.request == first.request) == (again.llm == first.llm) == bool(reused)
+
+
+def test_what_a_file_says_predicts_nothing_again_and_what_it_does_everything(
+    run_here: Runner, tmp_path: Path
+) -> None:
+    file = tmp_path / "methods" / "twice.py"
+    first = run_here("twice")
+    file.write_text(file.read_text().replace("Two prompts per question.", "Asks twice.") + "# Twice.\n")
+    again = run_here("twice")
+    assert (again.finished, again.method.sha256) == (first.finished, first.method.sha256)  # the same record
+    file.write_text(file.read_text().replace('"adhoc"', '"recency"'))
+    other = run_here("twice", results=tmp_path / "again")
+    assert (other.request, other.method.sha256) != (first.request, first.method.sha256)
+
+
+def test_without_a_known_revision_nothing_is_reused(
+    run_here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("lampbench.progress.Progress.say", lambda self, text: told.append(text))
+    monkeypatch.setattr("lampbench.checkpoint.model_revision", lambda name: None)
+    monkeypatch.setattr("lampbench.models.model_revision", lambda name, on_progress: None)
+    first = run_here("adhoc")
+    monkeypatch.setattr("lampbench.identity._PROCESS", "another")
+    again = run_here("adhoc", suite="again")
+    assert (first.llm.revision, again.cost.reused_generations) == (None, 0)
+    assert first.request != again.request
+    assert told.count("the llm: its revision is not known, so that nothing it makes is used again") == 2
+
+
 def test_the_cost_table_does_not_depend_on_who_ran_first(run_here: Runner, tmp_path: Path) -> None:
     run_here("bm25")
     run_here("twice")

@@ -315,7 +315,7 @@ def test_what_other_code_has_learned_is_learned_again(
     text = text[: text.index("    def prepare")] + "    def rank(self, bench, example):\n        return []\n"
     (folder / "methods" / "heir.py").write_text(text)
     run_here("heir")
-    monkeypatch.setattr("lampbench.fitting.code_print", lambda cls: f"{cls.__name__} by other code")
+    monkeypatch.setattr("lampbench.registry.code_print", lambda cls, *file: f"{cls.__name__} by other code")
     run_here("heir")  # a record stays
     assert lines_in(folder / "fits") == 1
     run_here("heir", suite="anew")
