@@ -110,7 +110,11 @@ class Session:
         self.data = data
         self.progress = progress
         self.cache = cache
-        self.generations = GenerationCache(cache / GENERATIONS, fresh=plan.request.fresh) if reuse else None
+        self.generations = (
+            GenerationCache(cache / GENERATIONS, fresh=plan.request.fresh, say=progress.say)
+            if reuse
+            else None
+        )
         self._fitted: dict[str, Fitted] = {}
         self._ours: set[Path] = set()  # folders that this command has asked for
 

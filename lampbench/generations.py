@@ -2,8 +2,8 @@
 
 Feedback on single items, the predictions of a pool of retrievers, two methods that make the same prompt, one
 method with three seeds: they all ask the same LLM for the same text. Every answer of the frozen LLM to plain
-text is therefore kept on disk, whoever asked, with the seconds that it took, so that a method that finds its
-answers made can still say what they cost.
+text is therefore kept on disk (`lampbench.answer_file`), whoever asked, with the seconds that it took, so that a
+method that finds its answers made can still say what they cost.
 
 A prompt with soft vectors is not kept (no two are alike), nor is anything that another model has answered. An
 answer does not depend on who asked, because generation is deterministic; in float32 it does not depend on the
@@ -12,41 +12,26 @@ batch either, in lower precision it is the answer that one batch gave.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lampbench.errors import RunError
-from lampbench.paths import CACHE_REMEDY
+from lampbench.answer_file import AnswerFile
+from lampbench.seals import Say
 
 if TYPE_CHECKING:
     from lampbench.llm import Generation, Request
 
 FORMAT = 1  # of the keys; raise it when the same request is no longer answered in the same way
 
-GENERATIONS = "generations.sqlite"
-"""The name of the file, in the folder of everything that can be made again."""
+GENERATIONS = "generations-2.sqlite"
+"""The name of the file, in the folder of everything that can be made again; 2 is the format of its table."""
 
 READ_AHEAD = 256  # known answers that may wait for the LLM to fill a batch
-
-WAIT_SECONDS = 60.0  # for another process that is writing
-
-_TABLE = """
-CREATE TABLE IF NOT EXISTS generations (
-    key BLOB PRIMARY KEY,
-    text TEXT NOT NULL,
-    prompt_tokens INTEGER NOT NULL,
-    generated_tokens INTEGER NOT NULL,
-    truncated INTEGER NOT NULL,
-    seconds REAL NOT NULL
-) WITHOUT ROWID
-"""
 
 
 @dataclass(frozen=True)
@@ -58,22 +43,23 @@ class Answer:
 
 
 class GenerationCache:
-    """The answers on disk, in one SQLite file, which any number of processes may use at a time.
+    """The answers on disk, which any number of processes may use at a time.
 
-    Each batch of the LLM is written in one transaction before the next batch begins, so a killed process
-    loses the batch in flight and nothing else.
+    Each batch of the LLM is written before the next batch begins, so a killed process loses the batch in
+    flight and nothing else.
 
     Args:
         path: the file; made when the first answer is looked up.
         fresh: answer nothing from what was there before, and replace it by what is generated now. (What this
             very object has written is reused: a method that asks twice still asks once.)
+        say: told of what is damaged.
     """
 
-    def __init__(self, path: Path, *, fresh: bool = False) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, fresh: bool = False, say: Say = lambda text: None) -> None:
         self.fresh = fresh
-        self._connection: sqlite3.Connection | None = None
-        self._unwritten: dict[bytes, tuple[Any, ...]] = {}
+        self._file = AnswerFile(path, say)
+        self._model = ""
+        self._unwritten: dict[bytes, bytes] = {}
         self._written: set[bytes] = set()
         self._since_mark: list[bytes] = []
 
@@ -91,6 +77,7 @@ class GenerationCache:
                 precision, and the limits of generation.
             requests: read one batch ahead of the answers, and past a limited number of known ones.
         """
+        self._model = str(decides.get("id", ""))
         # What was read and not handed out yet: an answer that was known; None for a request that the LLM is
         # working on; or the key of one that it was already working on when it was read again.
         waiting: deque[Answer | bytes | None] = deque()
@@ -134,7 +121,7 @@ class GenerationCache:
                     waiting.popleft()
                     key = asked.popleft()
                     if key is not None:
-                        self._put(key, generation)
+                        self._unwritten[key] = _packed(generation)
                         if key in repeated:
                             repeated[key] = Answer(generation, reused=True)
                     yield Answer(generation, reused=False)
@@ -150,12 +137,7 @@ class GenerationCache:
         """
         if not self._unwritten:
             return
-        rows = [(key, *values) for key, values in self._unwritten.items()]
-        try:
-            with self._open() as connection:
-                connection.executemany("INSERT OR REPLACE INTO generations VALUES (?, ?, ?, ?, ?, ?)", rows)
-        except sqlite3.Error as error:
-            raise self._error("written", error) from error
+        self._file.put(self._unwritten, self._model)
         if self.fresh:
             self._written.update(self._unwritten)
         self._since_mark += self._unwritten
@@ -169,97 +151,39 @@ class GenerationCache:
     def withdraw(self) -> None:
         """Forget all answers since `mark`: somebody had changed the weights of the LLM that gave them."""
         self._unwritten.clear()
-        try:
-            with self._open() as connection:
-                connection.executemany(
-                    "DELETE FROM generations WHERE key = ?", [(key,) for key in self._since_mark]
-                )
-        except sqlite3.Error as error:
-            raise self._error("written", error) from error
+        self._file.delete(self._since_mark)
         self._written.difference_update(self._since_mark)
         self._since_mark.clear()
 
     def close(self) -> None:
         """Write what is left and close the file; using the cache again opens it again."""
         self.flush()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._file.close()
 
     def _get(self, key: bytes) -> Answer | None:
-        from lampbench.llm import Generation
+        answer = self._unwritten.get(key)
+        if answer is None and (not self.fresh or key in self._written):
+            answer = self._file.get(key)
+        return Answer(_unpacked(answer), reused=True) if answer is not None else None
 
-        row = self._unwritten.get(key)
-        if row is None and (not self.fresh or key in self._written):
-            try:
-                row = (
-                    self._open()
-                    .execute(
-                        "SELECT text, prompt_tokens, generated_tokens, truncated, seconds FROM generations "
-                        "WHERE key = ?",
-                        (key,),
-                    )
-                    .fetchone()
-                )
-            except sqlite3.Error as error:
-                raise self._error("read", error) from error
-        if row is None:
-            return None
-        text, prompt_tokens, generated_tokens, truncated, seconds = row
-        made = Generation(
-            text=text,
-            prompt_tokens=prompt_tokens,
-            soft_tokens=0,
-            generated_tokens=generated_tokens,
-            truncated=bool(truncated),
-            seconds=seconds,
-        )
-        return Answer(made, reused=True)
 
-    def _put(self, key: bytes, made: Generation) -> None:
-        self._unwritten[key] = (
-            made.text,
-            made.prompt_tokens,
-            made.generated_tokens,
-            int(made.truncated),
-            made.seconds,
-        )
+def _packed(made: Generation) -> bytes:
+    values = [made.text, made.prompt_tokens, made.generated_tokens, made.truncated, made.seconds]
+    return json.dumps(values).encode("ascii")
 
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            try:
-                self._connection = self._connected()
-            except sqlite3.OperationalError as error:
-                raise self._error("opened", error) from error
-            except sqlite3.DatabaseError:  # damaged; all that was in it can be made again
-                for suffix in ("", "-wal", "-shm"):
-                    self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-                self._connection = self._connected()
-        return self._connection
 
-    def _connected(self) -> sqlite3.Connection:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._error("opened", error) from error
-        connection = sqlite3.connect(self.path, timeout=WAIT_SECONDS, check_same_thread=False)
-        try:
-            # Readers and a writer do not wait for each other, and a transaction survives a kill without
-            # waiting for the disk. Two processes that start at once may be refused the mode: either will do.
-            with contextlib.suppress(sqlite3.OperationalError):
-                connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            with connection:
-                connection.execute(_TABLE)
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
+def _unpacked(answer: bytes) -> Generation:
+    from lampbench.llm import Generation
 
-    def _error(self, what: str, error: Exception) -> RunError:
-        return RunError(
-            f"the generation cache {self.path} cannot be {what} ({error}): remove it, or {CACHE_REMEDY}"
-        )
+    text, prompt_tokens, generated_tokens, truncated, seconds = json.loads(answer)
+    return Generation(
+        text=text,
+        prompt_tokens=prompt_tokens,
+        soft_tokens=0,
+        generated_tokens=generated_tokens,
+        truncated=truncated,
+        seconds=seconds,
+    )
 
 
 def _key(decides: Mapping[str, Any], request: Request) -> bytes | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from damaging import WAYS, damage
 
 from lampbench.errors import RunError
 from lampbench.generations import Answer, GenerationCache
@@ -224,9 +225,80 @@ def test_a_damaged_file_is_replaced(path: Path) -> None:
     assert llm.asked == []
 
 
+MANY = [f"prompt {i} " + "x" * (i % 97) for i in range(3000)]
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_of_a_damaged_file_what_is_whole_is_kept_and_nothing_else_believed(path: Path, how: str) -> None:
+    first = GenerationCache(path)
+    ask(first, Parrot(500), MANY)
+    first.close()
+    damage(path, how)
+    said: list[str] = []
+    cache, llm = GenerationCache(path, say=said.append), Parrot(500)
+    assert texts(ask(cache, llm, MANY)) == [f"{prompt}!" for prompt in MANY]
+    assert how != "flipped" or len(llm.asked) < 50  # the rest of it are the neighbours on one page
+    assert all(f"{path} is damaged" in text for text in said)
+    assert said or not llm.asked
+    cache.close()
+    again = Parrot()
+    assert texts(ask(GenerationCache(path), again, MANY)) == [f"{prompt}!" for prompt in MANY]
+    assert again.asked == []
+    assert not list(path.parent.glob(".*.new*"))
+
+
+@pytest.mark.parametrize("spot", range(8))
+def test_bytes_that_change_anywhere_in_the_file_change_no_answer(path: Path, spot: int) -> None:
+    first = GenerationCache(path)
+    ask(first, Parrot(500), MANY)
+    first.close()
+    content = bytearray(path.read_bytes())
+    for at in range(97 * spot + 100, len(content), 4096 + 997 * spot):
+        content[at] ^= 1 + spot
+    path.write_bytes(content)
+    assert texts(ask(GenerationCache(path), Parrot(500), MANY)) == [f"{prompt}!" for prompt in MANY]
+
+
+def test_an_answer_that_was_changed_is_named_and_asked_for_again(path: Path) -> None:
+    ask(GenerationCache(path), Parrot(), "abc")
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE generations SET answer = replace(answer, 'b!', 'x!')")
+    said: list[str] = []
+    llm = Parrot()
+    assert texts(ask(GenerationCache(path, say=said.append), llm, "abc")) == ["a!", "b!", "c!"]
+    assert llm.asked == ["b"] or llm.asked == ["a", "b", "c"]  # by what SQLite makes of the types
+    assert all(f"{path} is damaged: an answer" in text for text in said)
+    assert said
+
+
+def test_who_has_a_file_open_that_another_process_replaces_goes_on_in_the_new_one(path: Path) -> None:
+    first, second = GenerationCache(path), GenerationCache(path)
+    ask(first, Parrot(), "ab")
+    ask(second, Parrot(), "cd")
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+    ask(second, Parrot(), "ef")
+    llm = Parrot()
+    assert texts(ask(first, llm, "abef")) == ["a!", "b!", "e!", "f!"]
+    assert llm.asked == ["a", "b"]
+
+
+def test_a_full_disk_is_told_in_one_line_and_costs_no_answer_that_was_written(path: Path) -> None:
+    cache = GenerationCache(path)
+    ask(cache, Parrot(), "ab")
+    cache._file._open().execute("PRAGMA max_page_count = 4")
+    with pytest.raises(
+        RunError, match=r"cannot be written \(database or disk is full\): make room there, or"
+    ):
+        ask(cache, Parrot(), [f"{i}" * 5000 for i in range(9)])
+    llm = Parrot()
+    assert texts(ask(GenerationCache(path), llm, "ab")) == ["a!", "b!"]
+    assert llm.asked == []
+
+
 def test_a_file_that_cannot_be_made_is_told_in_one_line(path: Path) -> None:
     path.mkdir(parents=True)
-    with pytest.raises(RunError, match=r"cannot be opened .*set LAMPBENCH_CACHE"):
+    with pytest.raises(RunError, match=r"unable to open .*set LAMPBENCH_CACHE"):
         ask(GenerationCache(path), Parrot(), "a")
 
 
