@@ -67,7 +67,15 @@ def download(
     done = []
     for one in chosen_tasks(task):
         with progress.bar(f"downloading {one.name} (MB)") as bar:
-            done += fetch(one, data, chosen_setting(setting), splits, offline=offline, on_progress=bar.update)
+            done += fetch(
+                one,
+                data,
+                chosen_setting(setting),
+                splits,
+                offline=offline,
+                on_progress=bar.update,
+                say=progress.say,
+            )
     if json:
         print_json([{"path": str(f.path), "url": f.url, "size": f.size, "status": f.status} for f in done])
     else:

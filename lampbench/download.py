@@ -22,8 +22,10 @@ from typing import Any, Literal
 from lampbench import __version__
 from lampbench.bounded_json import read_json
 from lampbench.errors import RequestError, RunError, unknown
+from lampbench.locks import locked
 from lampbench.official import MEGABYTE, OnProgress
 from lampbench.paths import expanded, require_writable
+from lampbench.seals import Say
 from lampbench.tasks import SETTINGS, SPLITS, Task, get_task
 
 # Every link of the official download page begins so (lamp-benchmark.github.io/download).
@@ -78,6 +80,7 @@ def download(
     timeout: float = 60.0,
     backoff: float = 1.0,
     on_progress: OnProgress | None = None,
+    say: Say = lambda text: None,
 ) -> list[Downloaded]:
     """Fetch the files of a task to `<output>/<setting>/LaMP_<n>/`, where `open_task` finds them.
 
@@ -92,6 +95,7 @@ def download(
         timeout: seconds without an answer or a byte.
         backoff: seconds before the second attempt; doubled after each.
         on_progress: called as `on_progress(done, total, file)`, in megabytes, for each file.
+        say: told if another process is waited for.
 
     Raises:
         RequestError: unknown setting or split, `offline` and files are missing, or `output` cannot be written to.
@@ -117,10 +121,10 @@ def download(
         return [Downloaded(path, url, path.stat().st_size, "present") for path, url in wanted]
     require_writable(expanded(output), "data folder", "choose another with --data")
     done = []
-    with _alone(folder):
+    with locked(folder / "download", waiting=say, tidy=True):
         for path, url in wanted:
             status: Literal["present", "downloaded", "resumed"] = "present"
-            if path in missing:
+            if not _is_whole(path):  # whoever was waited for may have fetched it
                 resumed = _Transfer(url, path, timeout, on_progress).run(retries, backoff)
                 status = "resumed" if resumed else "downloaded"
             done.append(Downloaded(path, url, path.stat().st_size, status))
@@ -293,29 +297,6 @@ def _local(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two processes must not append to the same part. (Where the system has no such locks: nothing.)"""
-    with _local(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"another process is downloading to {folder}: wait for it") from None
-        except OSError:
-            pass  # A file system without locks, as some network drives.
-        yield
-    finally:
-        os.close(handle)
 
 
 def _read(response: Any) -> bytes:

@@ -158,7 +158,7 @@ def _data_folder(plan: Plan, task: Task, progress: Progress) -> Path:
     knobs = Knobs(setting=plan.setting)
     folder = cache_dir() / f"{MINI_DATA}-{plan.setting}-{knobs.fingerprint}"
     with progress.bar(f"generating LaMP-mini ({task.name})"):
-        write_suite(folder, knobs, [task.name], CACHE_REMEDY)
+        write_suite(folder, knobs, [task.name], CACHE_REMEDY, ours=True, say=progress.say)
     return folder
 
 

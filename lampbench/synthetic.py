@@ -18,16 +18,20 @@ import datetime
 import hashlib
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lampbench.bounded_json import BadJson, read_json
-from lampbench.errors import RequestError, unknown
+from lampbench.digests import digest, file_digest
+from lampbench.errors import RequestError, RunError, unknown
+from lampbench.locks import locked
 from lampbench.paths import expanded, require_writable
 from lampbench.personas import DOMAINS, Document, Domain
-from lampbench.replacing import write_atomic
+from lampbench.replacing import replacing
+from lampbench.seals import Damaged, Say, read_sealed, seal
 from lampbench.tasks import SETTINGS, SPLITS, TASKS, Task, get_task
 
 NAME = "LaMP-mini"
@@ -202,8 +206,18 @@ def generate(task: Task | str, split: str, knobs: Knobs) -> Iterator[Question]:
             yield user_questions(task, f"{task.number}{part}{number:05d}", 1, knobs)[0]
 
 
-def _write_json(path: Path, value: object) -> None:
-    write_atomic(path, json.dumps(value, ensure_ascii=False))
+def _write_json(path: Path, value: object, remedy: str) -> str:
+    """Write a file unless it says so already, for readers that are at it; returns the digest of its content."""
+    content = json.dumps(value, ensure_ascii=False).encode("utf-8", errors="backslashreplace")
+    if not (path.is_file() and path.read_bytes() == content):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary:
+                temporary.write_bytes(content)
+        except OSError as error:
+            reason = error.strerror or error
+            raise RunError(f"cannot write {path}: {reason}; make room there, or {remedy}") from error
+    return digest(content)
 
 
 def _reference_scores(task: Task, questions: Sequence[Question]) -> dict[str, dict[str, float]]:
@@ -216,8 +230,8 @@ def _reference_scores(task: Task, questions: Sequence[Question]) -> dict[str, di
     }
 
 
-def _manifest_in(folder: Path, wanted: dict[str, Any], remedy: str) -> dict[str, Any] | None:
-    """The manifest of the suite that the folder holds; None if it holds nothing.
+def _manifest_in(folder: Path, empty: dict[str, Any], remedy: str, ours: bool, say: Say) -> dict[str, Any]:
+    """The manifest of the suite that the folder holds; `empty`, that of a suite without files, if it holds none.
 
     Raises:
         RequestError: it holds another suite, or files of somebody else, among which ours would be lost.
@@ -225,20 +239,26 @@ def _manifest_in(folder: Path, wanted: dict[str, Any], remedy: str) -> dict[str,
     path = folder / MANIFEST
     found: Any = None
     try:
+        if ours:
+            return read_sealed(path) if path.is_file() else empty
         if path.is_file():
             found = read_json(path)
         # Hidden files do not count: a killed process and a desktop leave such.
         elif not folder.is_dir() or all(entry.name.startswith(".") for entry in folder.iterdir()):
-            return None
+            return empty
+    except Damaged:
+        say(f"{path} is damaged: {NAME} is generated again")
+        return empty
     except BadJson:  # no JSON: somebody else's file of that name
         pass
     except OSError as error:
         raise RequestError(f"{folder} cannot be read ({error.strerror or error}): {remedy}") from error
-    if not isinstance(found, dict) or any(found.get("name") != NAME or key not in found for key in wanted):
+    needed = empty.keys() - {"files"}  # which older versions did not write
+    if not isinstance(found, dict) or any(found.get("name") != NAME or key not in found for key in needed):
         raise RequestError(f"{folder} is not empty and holds no {NAME}, which takes a folder alone: {remedy}")
-    if any(found[key] != wanted[key] for key in ("generator_version", "knobs")):
+    if any(found[key] != empty[key] for key in ("generator_version", "knobs")):
         raise RequestError(f"{folder} holds {NAME} with other knobs: {remedy}, or delete it")
-    return found
+    return {key: found.get(key, {}) for key in empty}
 
 
 def write_suite(
@@ -246,17 +266,23 @@ def write_suite(
     knobs: Knobs | None = None,
     tasks: Sequence[str] | None = None,
     remedy: str = "choose another folder",
+    *,
+    ours: bool = False,
+    say: Say = lambda text: None,
 ) -> dict[str, Any]:
     """Write LaMP-mini to `folder` in the official layout and return its manifest.
 
     Files: `<folder>/<setting>/LaMP_<n>/<split>_{questions,outputs}.json` and `<folder>/manifest.json`. Unlike
-    the real benchmark, `test` has outputs too. A folder that already holds this very suite is left as it is.
+    the real benchmark, `test` has outputs too. A folder that already holds this very suite is left as it is;
+    of one that is damaged, what differs is written again. One process writes at a time, others wait for it.
 
     Args:
         folder: where to; made if it is not there.
         knobs: what to vary.
         tasks: names of tasks; None for all.
         remedy: what to do about a folder that will not do, for messages.
+        ours: the folder is in nobody else's hands, so that whatever is wrong in it is damage.
+        say: told of damage, and of what is waited for.
 
     Raises:
         RequestError: unknown task, impossible knobs, or a folder that holds another suite or other files, or
@@ -266,43 +292,71 @@ def write_suite(
     folder = expanded(folder)
     knobs = knobs or Knobs()
     chosen = [get_task(name) for name in (tasks or TASKS)]
-    path = folder / MANIFEST
-    manifest: dict[str, Any] = {
+    empty: dict[str, Any] = {
         "name": NAME,
         "generator_version": GENERATOR_VERSION,
         "knobs": knobs.to_json(),
         "reference_scores": {},
+        "files": {},
     }
-    found = _manifest_in(folder, manifest, remedy)
-    manifest = found or manifest
-    missing = [task for task in chosen if task.name not in manifest["reference_scores"]]
-    if missing:
-        require_writable(folder, "folder", remedy)
-    if missing and not found:
+    manifest = _manifest_in(folder, deepcopy(empty), remedy, ours, lambda text: None)
+    if all(_is_whole(folder, manifest, task) for task in chosen):
+        return manifest
+    require_writable(folder, "folder", remedy)
+    with locked(folder / MANIFEST, waiting=say, tidy=True):
+        manifest = _manifest_in(folder, empty, remedy, ours, say)  # as whoever was waited for has left it
         # Before the first file: what a kill leaves is then known as ours, and the same call goes on.
-        _write_json(path, manifest)
-    for task in missing:
-        scores: dict[str, Any] = {}
-        for split in SPLITS:
-            questions = list(generate(task, split, knobs))
-            if not questions:
-                continue
-            stem = folder / knobs.setting / task.official_name / split
-            _write_json(
-                stem.with_name(f"{split}_questions.json"),
-                [
-                    {"id": q.id, "input": q.input, "profile": list(q.profile), "user_id": q.user_id}
-                    for q in questions
-                ],
-            )
-            _write_json(
-                stem.with_name(f"{split}_outputs.json"),
-                {"task": task.official_name, "golds": [{"id": q.id, "output": q.output} for q in questions]},
-            )
-            scores[split] = _reference_scores(task, questions)
-        manifest["reference_scores"][task.name] = scores
-        _write_json(path, manifest)
+        _write_manifest(folder, manifest, remedy)
+        for task in chosen:
+            if not _is_whole(folder, manifest, task, say):
+                _write_task(folder, manifest, task, knobs, remedy)
+                _write_manifest(folder, manifest, remedy)
     return manifest
+
+
+def damaged_files(folder: Path, manifest: Mapping[str, Any]) -> list[Path]:
+    """The files of a suite that are not what its manifest says."""
+    return [folder / name for name, value in manifest["files"].items() if not _holds(folder / name, value)]
+
+
+def _holds(path: Path, value: str) -> bool:
+    try:
+        return file_digest(path) == value
+    except OSError:
+        return False
+
+
+def _is_whole(folder: Path, manifest: Mapping[str, Any], task: Task, say: Say = lambda text: None) -> bool:
+    """Whether a task is all there, as it was written."""
+    files = {n: v for n, v in manifest["files"].items() if Path(n).parent.name == task.official_name}
+    damaged = damaged_files(folder, {"files": files})
+    for path in damaged:
+        say(f"{path} is damaged: it is generated again")
+    return task.name in manifest["reference_scores"] and bool(files) and not damaged
+
+
+def _write_task(folder: Path, manifest: dict[str, Any], task: Task, knobs: Knobs, remedy: str) -> None:
+    """Write the files of a task and note them, and their scores, in the manifest."""
+    scores: dict[str, Any] = {}
+    for split in SPLITS:
+        questions = list(generate(task, split, knobs))
+        if not questions:
+            continue
+        asked = [
+            {"id": q.id, "input": q.input, "profile": list(q.profile), "user_id": q.user_id}
+            for q in questions
+        ]
+        golds = [{"id": q.id, "output": q.output} for q in questions]
+        contents = {"questions": asked, "outputs": {"task": task.official_name, "golds": golds}}
+        for kind, content in contents.items():
+            name = f"{knobs.setting}/{task.official_name}/{split}_{kind}.json"
+            manifest["files"][name] = _write_json(folder / name, content, remedy)
+        scores[split] = _reference_scores(task, questions)
+    manifest["reference_scores"][task.name] = scores
+
+
+def _write_manifest(folder: Path, manifest: dict[str, Any], remedy: str) -> None:
+    _write_json(folder / MANIFEST, seal(manifest), remedy)
 
 
 def with_knobs(knobs: Knobs, **changes: Any) -> Knobs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -313,16 +314,9 @@ def test_progress_is_told_in_megabytes(host: Host, tmp_path: Path) -> None:
     assert of_questions == sorted(of_questions)
 
 
-def test_two_processes_do_not_write_the_same_part(host: Host, tmp_path: Path) -> None:
-    fcntl = pytest.importorskip("fcntl")
-    path_of(tmp_path).parent.mkdir(parents=True)
-    import os
-
-    other = os.open(path_of(tmp_path).parent, os.O_RDONLY)
-    fcntl.flock(other, fcntl.LOCK_EX)
-    try:
-        with pytest.raises(RunError, match="another process is downloading to"):
-            fetch(host, tmp_path)
-    finally:
-        os.close(other)
-    assert fetch(host, tmp_path)[0].status == "downloaded"
+def test_of_two_downloads_at_once_the_second_waits_and_asks_for_nothing(host: Host, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as both:
+        first, second = both.map(lambda _: fetch(host, tmp_path), range(2))
+    assert {first[0].status, second[0].status} == {"downloaded", "present"}
+    assert len(host.asked) == len({path for path, _ in host.asked})
+    assert not [path for path in path_of(tmp_path).parent.iterdir() if path.name.startswith(".")]

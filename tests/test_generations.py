@@ -243,7 +243,7 @@ def test_of_a_damaged_file_what_is_whole_is_kept_and_nothing_else_believed(path:
     cache.close()
     again = Parrot()
     assert texts(ask(GenerationCache(path), again, MANY)) == [f"{prompt}!" for prompt in MANY]
-    assert again.asked == []
+    assert len(again.asked) <= len(MANY) - len(llm.asked)  # found before the damage was met, and lost with it
     assert not list(path.parent.glob(".*.new*"))
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from damaging import WAYS, damage
 
 from lampbench.errors import RequestError
 from lampbench.personas import DOMAINS
@@ -95,6 +99,55 @@ def test_a_kill_while_the_first_task_is_written_does_not_make_the_folder_a_stran
     assert list((tmp_path / "cut").rglob("train_questions.json"))
     assert write_suite(tmp_path / "cut", SMALL, ["LaMP-3"]) == whole
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "user/LaMP_3/dev_questions.json", "user/LaMP_3/dev_outputs.json"]
+)
+def test_a_damaged_file_in_our_own_folder_is_named_and_made_again_and_the_others_left_alone(
+    tmp_path: Path, name: str, how: str
+) -> None:
+    first = write_suite(tmp_path, SMALL, ["LaMP-3", "LaMP-4"], ours=True)
+    whole = files(tmp_path)
+    damage(tmp_path / name, how)
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
+    said: list[str] = []
+    assert write_suite(tmp_path, SMALL, ["LaMP-3", "LaMP-4"], ours=True, say=said.append) == first
+    assert files(tmp_path) == whole
+    assert {path.name for path, time in times.items() if path.stat().st_mtime_ns != time} <= {
+        Path(name).name,
+        "manifest.json",
+    }
+    assert len(said) == 1
+    assert said[0].startswith(f"{tmp_path / name} is damaged: ")
+
+
+def test_two_commands_at_once_write_every_task_once(tmp_path: Path) -> None:
+    code = (
+        "import sys; from lampbench.synthetic import Knobs, write_suite;"
+        "from test_synthetic import SMALL; import lampbench.synthetic as s; from pathlib import Path;"
+        "write = s._write_task;"
+        "s._write_task = lambda *a: (print(a[2].name, flush=True), write(*a));"
+        f"write_suite(Path({str(tmp_path / 'ours')!r}), SMALL, sys.argv[1:], ours=True)"
+    )
+    here = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": f"{here.parent}{os.pathsep}{here}"}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, *tasks], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for tasks in (("LaMP-3", "LaMP-4"), ("LaMP-4", "LaMP-7"))
+    ]
+    printed = [process.communicate()[0].split() for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted([*printed[0], *printed[1]]) == ["LaMP-3", "LaMP-4", "LaMP-7"]
+    write_suite(tmp_path / "alone", SMALL, ["LaMP-3", "LaMP-4", "LaMP-7"])
+    alone, ours = files(tmp_path / "alone"), files(tmp_path / "ours")
+    manifests = [json.loads(of.pop("manifest.json")) for of in (alone, ours)]
+    assert alone == ours
+    assert manifests[0]["files"] == manifests[1]["files"]
+    assert manifests[0]["reference_scores"] == manifests[1]["reference_scores"]
 
 
 @pytest.mark.parametrize("task", TASKS)
