@@ -43,14 +43,7 @@ class ChatTemplate:
         if not getattr(tokenizer, "chat_template", None):
             raise RequestError(f"LLM '{llm}' has no chat template: leave out --chat-template")
         try:
-            text = tokenizer.apply_chat_template(
-                [{"role": "user", "content": _MESSAGE}],
-                tokenize=False,
-                add_generation_prompt=True,
-                chat_template=_TODAY + tokenizer.get_chat_template(),
-                # Where the answer is limited to some tens of tokens, no LLM can think aloud first.
-                enable_thinking=False,
-            )
+            text = _render(tokenizer, _MESSAGE)
         except Exception as error:  # templates are programs, and raise what they like
             raise RequestError(f"the chat template of LLM '{llm}' failed: {error}") from error
         if text.count(_MESSAGE) != 1:
@@ -68,15 +61,33 @@ class ChatTemplate:
         """The tokens of the message in the template, `max_tokens` at most, and whether the message was cut.
 
         Raises:
-            RequestError: the limit leaves no token for the message.
+            RequestError: the limit leaves no token for the message, or the template refuses the message.
         """
         if max_tokens <= self.extra_tokens:
             raise RequestError(
                 f"max_input_tokens is {max_tokens}, and the chat template alone has {self.extra_tokens} tokens"
             )
-        text = f"{self.head}{message}{self.tail}"
+        try:
+            # Anew for each message: many templates trim it, and they may do other things to it.
+            text = _render(tokenizer, message)
+        except Exception as error:
+            raise RequestError(
+                f"the chat template failed on the message '{message[:60]}': {error}"
+            ) from error
         ids = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
         if len(ids) <= max_tokens:
             return ids, False
         end = len(ids) - self.tail_tokens
         return ids[: max_tokens - self.tail_tokens] + ids[end:], True
+
+
+def _render(tokenizer: Any, message: str) -> str:
+    """The template around a message of the user, up to where the answer begins."""
+    return tokenizer.apply_chat_template(
+        [{"role": "user", "content": message}],
+        tokenize=False,
+        add_generation_prompt=True,
+        chat_template=_TODAY + tokenizer.get_chat_template(),
+        # Where the answer is limited to some tens of tokens, no LLM can think aloud first.
+        enable_thinking=False,
+    )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,18 +11,23 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub import errors as hub_errors
 from huggingface_hub import utils as hub_utils
-from safetensors import SafetensorError
 from transformers.activations import NewGELUActivation
 
 from lampbench.batching import is_out_of_memory
-from lampbench.bounded_json import BadJson, read_json
 from lampbench.errors import RequestError, RunError
+from lampbench.hub import is_offline, left_alone, local_only
 from lampbench.identity import model_revision
-from lampbench.verify import WEIGHT_FILES, verify_weights
-
-VOCABULARY_FILES = ("tokenizer.json", "*.model", "*.spm", "vocab.*", "tekken.json")
+from lampbench.load_errors import why
+from lampbench.model_folder import (
+    adapter_base,
+    adapter_subject,
+    check_llm_folder,
+    find_folder,
+    has_vocabulary,
+)
+from lampbench.peft_folder import merge_adapter
+from lampbench.verify import verify_weights
 
 
 @dataclass(frozen=True)
@@ -61,28 +64,36 @@ def load_checkpoint(
         RunError: the head or the input embeddings of the loaded model are not those of the checkpoint.
     """
     name = str(name_or_path)
-    folder = _folder(name)
-    offline = offline or os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "ON", "YES", "TRUE"}
+    folder = find_folder("LLM", name)
+    if folder is not None and (base := adapter_base(folder)) is not None:
+        try:
+            below = load_checkpoint(base, device=device, dtype=dtype, offline=offline, spread=spread)
+        except RequestError as error:
+            raise RequestError(f"{adapter_subject(folder)} for '{base}': {error}") from error
+        return _with_adapter(folder, below)
     if folder is not None:
-        _check_files(folder)
+        check_llm_folder(folder)
+    offline = is_offline(offline)
     source = str(folder) if folder is not None else name
-    common: dict[str, Any] = {"local_files_only": offline or folder is not None, "trust_remote_code": False}
+    local = folder is not None or local_only(offline)
+    common: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
     # Straight to the GPU: a model that fits there need not fit into the memory of the machine.
     place: dict[str, Any] = {}
     if spread:
         place = {"device_map": "balanced"}
     elif device.type == "cuda":
         place = {"device_map": {"": device}}
-    with quiet_transformers():
+    with quiet_transformers(), left_alone(local):
         config = _read(name, folder, offline, "configuration", transformers.AutoConfig, source, common)
         tokenizer = _read(name, folder, offline, "tokenizer", transformers.AutoTokenizer, source, common)
+        options = {"dtype": dtype, "output_loading_info": True, **place, **common}
+        # Weights of another shape are reported below: with the names that transformers only prints.
+        options["ignore_mismatched_sizes"] = True
         kind: Any = transformers.AutoModelForSeq2SeqLM
         if not config.is_encoder_decoder:
             kind = transformers.AutoModelForCausalLM
-        # Weights of another shape are reported below: with the names that transformers only prints.
-        options = {"config": config, "dtype": dtype, "output_loading_info": True, **place, **common}
-        options["ignore_mismatched_sizes"] = True
-        model, info = _read(name, folder, offline, "weights", kind, source, options)
+            config, options["key_mapping"] = _text_half(config)
+        model, info = _read(name, folder, offline, "weights", kind, source, {"config": config, **options})
     _check_complete(name, model, info)
     if any(p.is_meta for p in model.parameters()):
         raise RequestError(f"LLM '{name}' does not fit into the GPUs of this machine together")
@@ -110,6 +121,34 @@ def load_checkpoint(
     )
 
 
+def _with_adapter(folder: Path, base: Checkpoint) -> Checkpoint:
+    """The adapter in `folder` merged into the model that it was trained on, with its own tokenizer if it has one."""
+    with quiet_transformers(), left_alone():
+        model = merge_adapter(folder, base.model)
+        tokenizer = base.tokenizer
+        if has_vocabulary(folder):
+            options = {"local_files_only": True, "trust_remote_code": False}
+            tokenizer = _read(
+                str(folder), folder, True, "tokenizer", transformers.AutoTokenizer, str(folder), options
+            )
+            tokenizer.truncation_side = "right"
+    return Checkpoint(model, tokenizer, id=folder.resolve().name, revision=model_revision(folder))
+
+
+def _text_half(config: Any) -> tuple[Any, dict[str, str] | None]:
+    """Of a model that sees as well, the language model within: its configuration, and where its weights are.
+
+    Gemma 3 and its like are made of a tower for pictures and a language model. The whole takes no soft vectors,
+    and the tower would be counted and hold memory for nothing.
+    """
+    text = config.get_text_config()
+    if text is config or type(text) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
+        return config, None
+    text.tie_word_embeddings = config.tie_word_embeddings
+    # As files of the hub name them, and as transformers 5 does.
+    return text, {r"^language_model\.": "", r"^model\.language_model\.": "model."}
+
+
 def _fuse_gelu(model: torch.nn.Module) -> None:
     """Have torch compute the tanh form of GELU in one operation, in place.
 
@@ -135,7 +174,7 @@ def _read(
             raise RunError(
                 f"LLM '{name}' does not fit into memory: use --dtype bf16, --device balanced or a smaller LLM"
             ) from error
-        raise RequestError(_why(name, folder, offline, what, error)) from error
+        raise RequestError(why("LLM", name, folder, offline, what, error)) from error
 
 
 def _check_complete(name: str, model: Any, info: dict[str, Any]) -> None:
@@ -209,72 +248,3 @@ def quiet_transformers() -> Iterator[None]:
             log.enable_progress_bar()
         if not downloads:
             hub_utils.disable_progress_bars()
-
-
-def _folder(name: str) -> Path | None:
-    """The folder that `name` means; None if it is a hub name."""
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
-    if path.is_file():
-        raise RequestError(f"LLM '{name}' is a file: name the folder that holds config.json and the weights")
-    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or "\\" in name:
-        raise RequestError(f"LLM '{name}': there is no such folder")
-    return None
-
-
-def _check_files(folder: Path) -> None:
-    """What transformers reports badly, or not at all, when a file is absent or broken."""
-    if not (folder / "config.json").is_file():
-        raise RequestError(f"LLM folder '{folder}' has no config.json: it is not a saved model")
-    _read_json(folder / "config.json")
-    if not any((folder / file).is_file() for file in WEIGHT_FILES):
-        raise RequestError(f"LLM folder '{folder}' has no weights: expected model.safetensors")
-    # Without a vocabulary transformers may make an empty tokenizer. ByT5 reads bytes and has none.
-    if not any(True for kind in VOCABULARY_FILES for _ in folder.glob(kind)):
-        config = folder / "tokenizer_config.json"
-        if not config.is_file() or _read_json(config).get("tokenizer_class") != "ByT5Tokenizer":
-            raise RequestError(f"LLM folder '{folder}' has no tokenizer: expected tokenizer.json")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = read_json(path)
-    except (OSError, BadJson) as error:
-        raise RequestError(f"LLM folder '{path.parent}': {path.name} is not valid JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise RequestError(f"LLM folder '{path.parent}': {path.name} is not a JSON object")
-    return content
-
-
-def _why(name: str, folder: Path | None, offline: bool, what: str, error: BaseException) -> str:
-    """One line on why `what` of a model cannot be read."""
-    text = " ".join(str(error).split())
-    reason = re.split(r"(?<=\w)\. ", text)[0][:300]
-    if not isinstance(error, (OSError, ValueError)):
-        reason = f"{type(error).__name__}: {reason}"
-    if isinstance(error, SafetensorError):
-        reason = f"a file is damaged or incomplete ({reason})"
-    if text.startswith("Unrecognized configuration class"):
-        reason = "config.json describes no encoder-decoder or decoder-only language model"
-    if folder is not None:
-        return f"LLM folder '{folder}': its {what} cannot be read: {reason}"
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in causes:
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    if any(isinstance(e, hub_errors.GatedRepoError) for e in causes):
-        return (
-            f"LLM '{name}': access must be requested on its page of the hub, then log in with `hf auth login`"
-        )
-    if any(isinstance(e, hub_errors.LocalEntryNotFoundError) for e in causes):
-        if offline:
-            return (
-                f"LLM '{name}' is not on this machine and the run is offline: run once without --offline "
-                "(and HF_HUB_OFFLINE), or name a folder"
-            )
-        return f"LLM '{name}' is not on this machine and the hub cannot be reached"
-    if any(isinstance(e, (hub_errors.RepositoryNotFoundError, hub_errors.HFValidationError)) for e in causes):
-        return f"LLM '{name}' is neither a folder nor a public model of the hub"
-    return f"LLM '{name}': its {what} cannot be read: {reason}"

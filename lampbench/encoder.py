@@ -2,15 +2,14 @@
 
 Any sentence-transformers model works, by hub name or folder; so do plain Hugging Face encoders, and the encoder
 half of encoder-decoder models, whose pooling is known: a `1_Pooling/config.json` in the folder, or one of the
-names in `KNOWN_POOLING`. Vectors are the pooled last hidden state and are never normalised here: Persona-Plug
-wants unit vectors (arXiv:2409.11901), Contriever does not (arXiv:2112.09118), so each method says what it needs.
+names in `lampbench.encoder_loading.KNOWN_POOLING`. Vectors are the pooled last hidden state and are never
+normalised here: Persona-Plug wants unit vectors (arXiv:2409.11901), Contriever does not (arXiv:2112.09118), so
+each method says what it needs.
 """
 
 from __future__ import annotations
 
 import copy
-import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from lampbench.batching import TokenBudget
-from lampbench.checkpoint import quiet_transformers
 from lampbench.devices import resolve_device, resolve_dtype
-from lampbench.errors import RequestError
+from lampbench.encoder_loading import NO_PROMPTS, Prompts, load_parts
 from lampbench.frozen import weights_fingerprint
 from lampbench.identity import known, model_revision
-
-# Pooling of encoders that are published without it, by hub name (also inside a path, as in the hub's cache).
-KNOWN_POOLING = {
-    r"BAAI(/|--)bge-": "cls",  # github.com/FlagOpen/FlagEmbedding: the hidden state of [CLS]
-    r"facebook(/|--)contriever": "mean",  # github.com/facebookresearch/contriever: masked mean
-    r"allenai(/|--)longformer-": "cls",  # arXiv:2404.05970 (RSPG): what stands at the first token
-}
+from lampbench.tokens import check_embedded
 
 # Token positions of one batch, padding included: enough to keep the device busy, small enough for its caches
 # (CPU) or its memory (GPU, a few GB for a base-sized model).
@@ -47,7 +39,7 @@ class EncoderModule(nn.Module):
         max_length: tokens after which a text is cut.
     """
 
-    def __init__(self, transformer: nn.Module, tokenizer: Any, pooling: nn.Module, max_length: int) -> None:
+    def __init__(self, transformer: Any, tokenizer: Any, pooling: nn.Module, max_length: int) -> None:
         super().__init__()
         self.transformer = transformer
         self.tokenizer = tokenizer
@@ -60,12 +52,19 @@ class EncoderModule(nn.Module):
         return self.embed(self.tokenize(texts))
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids per text, special tokens included, cut at `max_length`."""
+        """Token ids per text, special tokens included, cut at `max_length`.
+
+        Raises:
+            RequestError: a token has no embedding.
+        """
         if not texts:
             return []
         encoded = self.tokenizer(
             list(texts), truncation=True, max_length=self.max_length, return_attention_mask=False
         )
+        rows = self.transformer.get_input_embeddings().weight.shape[0]
+        for ids in encoded["input_ids"]:
+            check_embedded(ids, rows, self.tokenizer)
         return encoded["input_ids"]
 
     def embed(self, token_ids: Sequence[Sequence[int]]) -> Tensor:
@@ -88,6 +87,8 @@ class TextEncoder:
         id: the hub name, or the name of the folder.
         revision: see `lampbench.identity.model_revision`; of a tuned copy, with a hash of its weights.
         pooling: how hidden states are pooled: `cls`, `mean`, …
+        prompts: what its authors put in front of queries and documents. Nothing here does: who encodes a text
+            says whether it has one.
         dtype: the precision of the arithmetic; the weights stay float32, so that a trainable copy starts
             exactly.
         dim: size of a vector.
@@ -95,11 +96,20 @@ class TextEncoder:
         n_parameters: number of weights.
     """
 
-    def __init__(self, module: EncoderModule, *, id: str, revision: str | None, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        module: EncoderModule,
+        *,
+        id: str,
+        revision: str | None,
+        dtype: torch.dtype,
+        prompts: Prompts = NO_PROMPTS,
+    ) -> None:
         self.module = module.eval().requires_grad_(False)
         self.id = id
         self.revision = revision
         self.dtype = dtype
+        self.prompts = prompts
         self.pooling = _pooling_name(module.pooling)
         self.dim = module.dim
         self.max_length = module.max_length
@@ -119,25 +129,17 @@ class TextEncoder:
             offline: use what is on disk only.
 
         Raises:
-            RequestError: there is no such model, its pooling is unknown, or something other than a
-                normalisation follows its pooling.
+            RequestError: there is no such model, or it cannot be used: see `load_parts`.
         """
         name, place = str(Path(name_or_path).expanduser()), resolve_device(device)
-        try:
-            with quiet_transformers():
-                if _file(name, "modules.json", offline) is not None:
-                    module = _load_sentence_transformer(name, offline)
-                else:
-                    module = _load_plain(name, offline)
-        except (OSError, ValueError) as error:
-            where = "on this machine (offline)" if offline else "as a folder or on the hub"
-            reason = str(error).strip().partition("\n")[0]
-            raise RequestError(f"encoder '{name}' cannot be loaded {where}: {reason}") from error
+        parts = load_parts(name, offline)
+        module = EncoderModule(parts.transformer, parts.tokenizer, parts.pooling, parts.max_length)
         return cls(
             module.float().to(place),
             id=Path(name).resolve().name if Path(name).is_dir() else name,
             revision=model_revision(name),
             dtype=resolve_dtype(dtype, place),
+            prompts=parts.prompts,
         )
 
     @property
@@ -209,96 +211,6 @@ class TextEncoder:
         other.module = module.eval()
         other.revision = f"{known(self.revision)}+{weights_fingerprint(module.transformer)[:16]}"
         return other
-
-
-# --- loading
-
-
-def _load_sentence_transformer(name: str, offline: bool) -> EncoderModule:
-    from huggingface_hub import constants
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Normalize, Pooling
-
-    model = SentenceTransformer(
-        name,
-        device="cpu",
-        cache_folder=constants.HF_HUB_CACHE,  # not one of its own: the commit is looked up in this one
-        local_files_only=offline,
-        model_kwargs={"dtype": torch.float32},
-    )
-    modules = list(model)
-    if len(modules) < 2 or not hasattr(modules[0], "auto_model") or not isinstance(modules[1], Pooling):
-        raise RequestError(
-            f"encoder '{name}': its modules.json does not start with a Transformer and a Pooling"
-        )
-    for extra in modules[2:]:
-        if not isinstance(extra, Normalize):
-            raise RequestError(
-                f"encoder '{name}': its modules.json lists a {type(extra).__name__} after the pooling; "
-                "only encoders whose embedding is the pooled last hidden state can be used"
-            )
-    transformer: Any = modules[0].auto_model
-    tokenizer = model.tokenizer
-    return EncoderModule(
-        transformer, tokenizer, modules[1], _max_length(model.max_seq_length, tokenizer, transformer)
-    )
-
-
-def _load_plain(name: str, offline: bool) -> EncoderModule:
-    from sentence_transformers.models import Pooling
-    from transformers import AutoModel, AutoTokenizer
-
-    mode = _plain_pooling(name, offline)
-    transformer = AutoModel.from_pretrained(name, local_files_only=offline, dtype=torch.float32)
-    if transformer.config.is_encoder_decoder:
-        transformer = transformer.get_encoder()
-    tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=offline)
-    pooling = Pooling(transformer.config.hidden_size, pooling_mode=mode)
-    return EncoderModule(transformer, tokenizer, pooling, _max_length(None, tokenizer, transformer))
-
-
-def _plain_pooling(name: str, offline: bool) -> str:
-    """The pooling of a model without modules.json: from its pooling file, or from its name."""
-    file = _file(name, "1_Pooling/config.json", offline)
-    if file is not None:
-        config = json.loads(file.read_text(encoding="utf-8"))
-        # One flag per mode in files of sentence-transformers 5 and before, the name of the mode since.
-        flags = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
-        modes = [config["pooling_mode"]] if "pooling_mode" in config else []
-        modes = modes or [mode for flag, mode in flags.items() if config.get(flag)]
-        if modes not in (["cls"], ["mean"]):
-            raise RequestError(f"encoder '{name}': 1_Pooling/config.json must choose cls or mean pooling")
-        return modes[0]
-    for pattern, mode in KNOWN_POOLING.items():
-        if re.search(rf"(^|/|--){pattern}", name):
-            return mode
-    if _file(name, "config.json", offline) is None:
-        wanted = "a folder with a config.json or a model of the hub"
-        how = "that is on this machine (offline)" if offline else "that can be reached"
-        raise RequestError(f"encoder '{name}' is not {wanted} {how}")
-    raise RequestError(
-        f"encoder '{name}' does not say how it pools: write {{\"pooling_mode_cls_token\": true}} or "
-        f'{{"pooling_mode_mean_tokens": true}} to {name}/1_Pooling/config.json'
-    )
-
-
-def _file(name: str, file: str, offline: bool) -> Path | None:
-    """A file of a folder or of a hub repository; None if it has none (offline: none on disk)."""
-    if Path(name).is_dir():
-        path = Path(name) / file
-        return path if path.is_file() else None
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
-
-    try:
-        return Path(hf_hub_download(name, file, local_files_only=offline))
-    except (EntryNotFoundError, HFValidationError):
-        return None
-
-
-def _max_length(configured: int | None, tokenizer: Any, transformer: Any) -> int:
-    positions = getattr(transformer.config, "max_position_embeddings", None) or 512
-    return min(configured or positions, positions, tokenizer.model_max_length)
 
 
 def _pooled_dim(pooling: Any) -> int:

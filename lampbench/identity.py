@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 from lampbench.errors import RequestError
+from lampbench.model_folder import adapter_base
 from lampbench.remembered import file_hashes
 
 # What no loader reads: texts for people, what a training left beside the weights, earlier states of it.
@@ -49,8 +50,8 @@ def model_revision(name: str | Path, on_progress: Callable[[int], object] | None
         on_progress: called with the megabytes that have been read so far.
 
     Returns:
-        `sha256:` and a hash of all that the folder holds; of a hub model the commit of the snapshot on this
-        machine, or None if there is none.
+        `sha256:` and a hash of all that the folder holds, and for an adapter of the model below it; of a hub
+        model the commit of the snapshot on this machine, or None if there is none.
 
     Raises:
         RequestError: a file of the folder cannot be read.
@@ -64,6 +65,10 @@ def model_revision(name: str | Path, on_progress: Callable[[int], object] | None
         raise RequestError(
             f"model folder '{folder}': {error.filename or 'a file'}: {error.strerror}"
         ) from error
+    base = adapter_base(folder)
+    if base is not None:  # an adapter is loaded on another model
+        below = known(model_revision(base, on_progress))
+        content = f"sha256:{hashlib.sha256(f'{content} on {below}'.encode()).hexdigest()}"
     return FORMER.get(content, content)
 
 

@@ -8,7 +8,6 @@ of FLAN-T5 (see `lampbench.checkpoint`).
 from __future__ import annotations
 
 import copy
-import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lampbench.batching import TokenBudget, default_batch_tokens
 from lampbench.chat import ChatTemplate
@@ -27,6 +26,7 @@ from lampbench.decoding import beam_search, float16_error
 from lampbench.devices import resolve_device, resolve_dtype
 from lampbench.errors import RequestError
 from lampbench.likelihood import summed_losses
+from lampbench.positions import positions_of
 from lampbench.tokens import (
     Request,
     SpecialTokens,
@@ -106,7 +106,7 @@ class FrozenLLM:
         # Checkpoints ship sampling temperatures, length limits and the like, which `generate` takes over
         # wherever a call does not set the option.
         model.generation_config = self._special.generation_config()
-        self._max_positions = _learned_positions(model)
+        self._positions = positions_of(model)
 
     @classmethod
     def load(
@@ -267,9 +267,7 @@ class FrozenLLM:
 
     def _generate(self, batch: list[TokenizedRequest], max_new_tokens: int, beams: int) -> list[Generation]:
         longest = max(request.length for request in batch)
-        self._check_positions(
-            max(longest, max_new_tokens) if self.is_encoder_decoder else longest + max_new_tokens
-        )
+        self._check_positions(longest, max_new_tokens)
         start = time.perf_counter()
         # Within inference mode: soft vectors may come with a graph, which ends here.
         chosen = self._bank.choose([r.adapter for r in batch]) if self._bank is not None else nullcontext()
@@ -389,10 +387,12 @@ class FrozenLLM:
         save_model(self.model, self.tokenizer, Path(folder))
 
     def _summed_losses(self, batch: list[TokenizedRequest], dropout: bool) -> Tensor:
-        lengths = [
-            request.length + (0 if self.is_encoder_decoder else len(request.target)) for request in batch
-        ]
-        self._check_positions(max(*lengths, *(len(request.target) for request in batch)))
+        # Encoder and decoder count apart; in a decoder-only model the longest example decides.
+        longest = max(batch, key=lambda request: request.length + len(request.target))
+        prompt, target = longest.length, len(longest.target)
+        if self.is_encoder_decoder:
+            prompt, target = max(r.length for r in batch), max(len(r.target) for r in batch)
+        self._check_positions(prompt, target)
         return summed_losses(self.model, batch, self._special, dropout=dropout)
 
     def _tokenize(
@@ -412,20 +412,11 @@ class FrozenLLM:
             targets=targets,
         )
 
-    def _check_positions(self, length: int) -> None:
-        if self._max_positions is not None and length > self._max_positions:
-            raise RequestError(
-                f"{length} positions are needed (soft vectors, prompt, answer) and LLM '{self.id}' has "
-                f"{self._max_positions}: lower max_input_tokens or max_new_tokens"
-            )
-
-
-def _learned_positions(model: nn.Module) -> int | None:
-    """How many positions a model with a table of them has; None for relative and rotary ones."""
-    table = re.compile(r"(^|\.)(wpe|position_embeddings|embed_positions)$")
-    sizes = [
-        module.num_embeddings
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Embedding) and table.search(name)
-    ]
-    return min(sizes, default=None)
+    def _check_positions(self, prompt: int, answer: int) -> None:
+        needed = (prompt, answer) if self.is_encoder_decoder else (prompt + answer, prompt + answer)
+        for length, limit in zip(needed, self._positions, strict=True):
+            if limit is not None and length > limit:
+                raise RequestError(
+                    f"{length} positions are needed (soft vectors, prompt, answer) and LLM '{self.id}' has "
+                    f"{limit}: lower max_input_tokens or max_new_tokens"
+                )

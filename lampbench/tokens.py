@@ -70,6 +70,7 @@ class SpecialTokens:
         start: the first decoder token of an encoder-decoder model.
         bos: opens texts; None where there is none.
         forced_bos: what some encoder-decoder models must generate first.
+        rows: rows of the input embeddings: how many tokens the model knows.
     """
 
     pad: int
@@ -78,6 +79,7 @@ class SpecialTokens:
     start: int
     bos: int | None
     forced_bos: int | None
+    rows: int
 
     @classmethod
     def of(cls, model: Any, tokenizer: Any) -> SpecialTokens:
@@ -107,6 +109,7 @@ class SpecialTokens:
             start=int(start if start is not None else pad),
             bos=bos if bos is not None else look_up("bos_token_id"),
             forced_bos=look_up("forced_bos_token_id"),
+            rows=rows,
         )
 
     def generation_config(self, **options: Any) -> GenerationConfig:
@@ -144,7 +147,8 @@ def tokenize_requests(
     With a chat template the prompt is what the user says in it, and soft vectors stand in front of the whole.
 
     Raises:
-        RequestError: `max_tokens` is below 1, or soft vectors are not of shape [n, hidden_size].
+        RequestError: `max_tokens` is below 1, soft vectors are not of shape [n, hidden_size], or a token has no
+            embedding.
     """
     if max_tokens < 1:
         raise RequestError(f"max_input_tokens is {max_tokens}: it must be at least 1")
@@ -162,6 +166,7 @@ def tokenize_requests(
         if decoder_only and chat is None and ids and ids[-1] == special.end:
             # Some tokenizers close every text; here that would read as the end of the answer.
             ids = ids[:-1]
+        check_embedded(ids, special.rows, tokenizer)
         soft = request.soft
         if soft is not None and (soft.ndim != 2 or soft.shape[1] != hidden_size):
             raise RequestError(f"soft vectors of shape {list(soft.shape)}: the LLM takes [n, {hidden_size}]")
@@ -192,7 +197,7 @@ def tokenize_targets(
     """The tokens of each target; the last of at most `max_tokens` is the end token, also where text was cut.
 
     Raises:
-        RequestError: `max_tokens` is below 1.
+        RequestError: `max_tokens` is below 1, or a token has no embedding.
     """
     if max_tokens < 1:
         raise RequestError(f"max_target_tokens is {max_tokens}: it must be at least 1")
@@ -201,12 +206,30 @@ def tokenize_targets(
         rows = tokenizer(list(targets), add_special_tokens=False, **limits)["input_ids"]
     else:
         rows = tokenizer(text_target=list(targets), **limits)["input_ids"]
+    for ids in rows:
+        check_embedded(ids, special.rows, tokenizer)
     if special.end is None:
         return [tuple(ids) for ids in rows]
     return [
         tuple(ids) if ids and ids[-1] == special.end else (*ids[: max_tokens - 1], special.end)
         for ids in rows
     ]
+
+
+def check_embedded(ids: Sequence[int], rows: int, tokenizer: Any) -> None:
+    """Refuse what a tokenizer knows and its model does not, such as tokens that were added to the former alone.
+
+    Asked of texts and not of tokenizers: many have tokens of this kind that no text contains.
+
+    Raises:
+        RequestError: a token has no row in the embeddings.
+    """
+    if (last := max(ids, default=0)) >= rows:
+        raise RequestError(
+            f"token '{tokenizer.convert_ids_to_tokens(last)}' (id {last}) stands in a text and the model has no "
+            f"embedding for it, but {rows} rows: resize the embeddings to the tokenizer's {len(tokenizer)} tokens "
+            "and save the model anew, or take the token out of tokenizer.json"
+        )
 
 
 def embed_tokens(model: Any, ids: Tensor) -> Tensor:

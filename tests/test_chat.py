@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from made_methods import PRESET
-from tiny_llms import HIDDEN, tiny_llama, tiny_tokenizer
+from tiny_llms import HIDDEN, byte_tokenizer, tiny_llama, tiny_tokenizer
 
 from lampbench.chat import ChatTemplate
 from lampbench.errors import RequestError
@@ -111,6 +111,28 @@ def test_a_template_that_tells_the_date_always_tells_the_same() -> None:
 def test_an_llm_that_thinks_aloud_is_asked_not_to() -> None:
     chat = rendered("{{ messages[0]['content'] }}{% if enable_thinking is false %} quick{% endif %}")
     assert chat.tail == " quick"
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, TEMPLATE.replace(" | trim", "")])
+@pytest.mark.parametrize("message", ["w5 w6", "  w5 w6", "w5 w6 \n", "\tw5  w6\n\n", " ", ""])
+def test_a_message_is_rendered_as_the_template_says(template: str, message: str) -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = template
+    chat = ChatTemplate.of(tokenizer, "me/mine")
+    theirs = tokenizer.apply_chat_template(
+        [{"role": "user", "content": message}], add_generation_prompt=True, return_dict=False
+    )
+    assert chat.encode(message, tokenizer, 200) == (theirs, False)
+
+
+def test_a_message_that_the_template_refuses_is_told() -> None:
+    tokenizer = tiny_tokenizer(opens=True)
+    tokenizer.chat_template = (
+        "{% if 'w9' in messages[0]['content'] %}{{ raise_exception('no w9') }}{% endif %}" + (TEMPLATE)
+    )
+    chat = ChatTemplate.of(tokenizer, "me/mine")
+    with pytest.raises(RequestError, match="chat template failed on the message 'w5 w9': no w9"):
+        chat.encode("w5 w9", tokenizer, 20)
 
 
 @pytest.mark.parametrize(

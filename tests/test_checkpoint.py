@@ -277,7 +277,6 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "an encoder": (lambda f: edit(f, model_type="vit"), "no encoder-decoder or decoder-only language model"),
     "another width": (lambda f: edit(f, d_ff=64), "has another shape in the weights than config.json says"),
     "a missing layer": (without("block.1"), r"its weights lack decoder.block.1.*and \d+ more"),
-    "a missing head": (without("lm_head"), r"lm_head\.weight"),
     "a missing shard": (lose_a_shard, "model-00002-of-00002.safetensors"),
     "another vocabulary": (lambda f: _shrink_vocabulary(f), "the tokenizer belongs to another model"),
 }

@@ -56,7 +56,13 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def tiny_t5(
-    folder: Path, *, tied: bool = False, umt5: bool = False, dropout: float = 0.0, decoder_layers: int = 2
+    folder: Path,
+    *,
+    tied: bool = False,
+    umt5: bool = False,
+    dropout: float = 0.0,
+    decoder_layers: int = 2,
+    vocabulary: int = VOCABULARY,
 ) -> Path:
     """An encoder-decoder model in the FLAN shape: gated-gelu and, unless `tied`, an output head of its own.
 
@@ -65,7 +71,7 @@ def tiny_t5(
     """
     torch.manual_seed(0)
     shape: dict[str, Any] = {
-        "vocab_size": VOCABULARY,
+        "vocab_size": vocabulary,
         "d_model": HIDDEN,
         "d_kv": 4,
         "d_ff": 32,
@@ -88,9 +94,9 @@ def tiny_t5(
     (folder / "config.json").write_text(json.dumps(config))
     weights = load_file(folder / "model.safetensors")
     weights = {name: w for name, w in weights.items() if "embed_tokens" not in name and "lm_head" not in name}
-    weights["shared.weight"] = torch.randn(VOCABULARY, HIDDEN)
+    weights["shared.weight"] = torch.randn(vocabulary, HIDDEN)
     if not tied:
-        weights["lm_head.weight"] = torch.randn(VOCABULARY, HIDDEN)
+        weights["lm_head.weight"] = torch.randn(vocabulary, HIDDEN)
         weights["lm_head.weight"][SPECIAL["</s>"]] *= 2
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     tiny_tokenizer(closes=True).save_pretrained(folder)
