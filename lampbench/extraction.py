@@ -16,6 +16,8 @@ from typing import Literal, get_args
 from lampbench.label_search import labels_in
 from lampbench.tasks import Task
 
+EXTRACTION_VERSION = 2  # part of the key of runs that extract; 1: the first label in the text
+
 Extract = Literal["none", "first-line", "label"]
 """`first-line`: the first line that holds anything. `label`: the one label of the task that can be the answer
 (see `lampbench.label_search`); where there is none, where there are several, and for tasks without labels, the

@@ -13,6 +13,7 @@ from lampbench.bench import Bench, RunSettings, Shared
 from lampbench.configure import as_dict
 from lampbench.environment import own_state, threads
 from lampbench.errors import RunError
+from lampbench.extraction import EXTRACTION_VERSION
 from lampbench.fits import FitReport, describe, folder_of_fit, restore_fit, save_fit
 from lampbench.foundations import Configured, instance
 from lampbench.generations import GENERATIONS, GenerationCache
@@ -160,6 +161,7 @@ class Session:
             "libraries": library_versions(*METHOD_LIBRARIES),
             "models": {role: self.models.identity(role) for role in ("llm", *sorted(needs))},
             "limits": asdict(settings),
+            **({} if settings.extract == "none" else {"extraction": EXTRACTION_VERSION}),
             "seed": seed,
         }
 

@@ -34,6 +34,7 @@ def told_by(record: Record) -> Facts:
         "prompts": record.prompt_version,
         "seed": record.seed,
         "models.llm.chat_template": "on" if generation.pop("chat_template", False) else None,
+        "extraction": 1 if "extract" in generation else None,
         "limits.extract": generation.pop("extract", "none"),
     }
     told |= {f"limits.{name}": value for name, value in generation.items()}
@@ -59,7 +60,7 @@ def asked_alike(told: Facts, spec: Mapping[str, Any], defaults: Mapping[str, Any
         folders: the models by role that lie in a local folder.
     """
     facts: Facts = {name: spec[name] for name in ("setting", "split", "questions", "prompts", "seed")}
-    facts |= {"train": None, "models.llm.chat_template": None}
+    facts |= {"train": None, "models.llm.chat_template": None, "extraction": spec.get("extraction")}
     facts |= {f"limits.{name}": value for name, value in spec["limits"].items()}
     for other, level in _levels(spec):
         owner = f"uses.{other}." if other else ""

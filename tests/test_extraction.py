@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from lampbench.extraction import extract, is_ambiguous
 from lampbench.leaderboard import build_leaderboard, render
 from lampbench.llm import FrozenLLM, Generation
 from lampbench.prediction_log import read_predictions
-from lampbench.record import Record
+from lampbench.record import Record, write_record
 from lampbench.runner import run
 from lampbench.summary import results_table
 from lampbench.tasks import TAGS, TASKS, get_task
@@ -217,6 +218,19 @@ def test_an_answer_with_several_labels_is_unparsed_and_counted(
     page = [line.split() for line in render(build_leaderboard(tmp_path)).splitlines()]
     assert ["|", "|", "ambiguous", "|", str(record.data.n), "|", str(torn), "|"] in page
     assert run_saying("4", "4", extract="label", fresh=True).counts["ambiguous"] == 0
+
+
+def test_answers_that_older_rules_extracted_are_extracted_anew(
+    run_saying: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr("lampbench.fitting.EXTRACTION_VERSION", 1)
+        first, plain = run_saying("3 of 5", "4", extract="label"), run_saying("3 of 5", "4")
+    # Of before records kept what decided them.
+    write_record(replace(first, spec=None), first.folder.parents[3])
+    for again in (run_saying("3 of 5", "4", extract="label"), run_saying("3 of 5", "4", extract="label")):
+        assert again.request != first.request
+    assert run_saying("3 of 5", "4").started == plain.started
 
 
 def test_an_unknown_extraction_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
