@@ -5,6 +5,7 @@ Nothing heavy is imported here, every command imports what it needs: `lampbench 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from lampbench.cli_data import app as data_app
 from lampbench.cli_list import app as list_app
 from lampbench.cli_output import print_json, print_table, print_text, width
 from lampbench.cli_tables import compare, leaderboard
-from lampbench.errors import LampbenchError, RequestError, RunsError, described
+from lampbench.errors import LampbenchError, RequestError, RunsError, described, short
 from lampbench.terminal import close_streams, complain, open_streams, print_bug, refuses
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ MethodsDir = Annotated[
     list[Path] | None,
     typer.Option("--methods-dir", metavar="DIR", help="a folder with more methods; may be repeated"),
 ]
+
+# Why a path cannot even be looked at. Any function that asks whether a file exists may meet these.
+_UNREACHABLE = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -88,6 +92,8 @@ def _status_of(words: Sequence[str]) -> int:
             return 2
         if hasattr(error, "format_message"):  # typer's own errors: an unknown option, a missing argument
             return _complain(error.format_message(), 2)
+        if isinstance(error, OSError) and error.errno in _UNREACHABLE and error.filename:
+            return _complain(f"cannot reach {short(error.filename, 200)}: {error.strerror}", 2)
         sys.excepthook = print_bug
         raise
     return int(status or 0)

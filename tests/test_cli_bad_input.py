@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -292,6 +293,26 @@ def test_prediction_files_that_do_not_fit_are_refused(command: Command, place: P
     assert "with --task" in only_line(command("score", untitled, untitled))
     assert command("score", place / "absent.json", golds)[0] == 2
     assert command("score", golds, golds, "--profile", "offical")[0] == 2
+
+
+def test_a_path_that_cannot_even_be_looked_at_is_named(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 5000)
+    for words in (
+        ("score", long, long),
+        ("data", "audit", "--data", long),
+        ("list", "runs", "--results", long),
+        ("run", "--method", "adhoc", "--preset", f"{long}.toml"),
+    ):
+        assert "File name too long" in only_line(command(*words))
+
+    def refuse(path: Path, **_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    told = only_line(command("data", "audit", "--data", tmp_path / "secret"))
+    assert told == f"error: cannot reach {tmp_path / 'secret'}: Permission denied\n"
 
 
 def test_a_folder_is_scored_in_one_call(command: Command, place: Path) -> None:
