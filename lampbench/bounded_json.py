@@ -18,19 +18,21 @@ DEEPEST = 64  # lists and objects inside one another
 LONGEST_NUMBER = 308  # characters; as an integer still a float, and read in no time
 LARGEST_JSON = 64 * 2**20  # bytes of a file that is read as a whole
 
+_TOO_DEEP = f"lists or objects more than {DEEPEST} deep"
+
 
 class BadJson(ValueError):
     """Text that is no JSON, or JSON beyond the bounds; the text of the error is the reason and the place.
 
-    Attributes:
-        reason: without the place.
-        line, column: from 1; 0 where they are not known.
-        cut: the text ends too early, and what there is may be right.
+    Args:
+        reason: what is wrong.
+        place: its line and column, from 1, where they are known.
+        cut: whether the text ends too early, and what there is may be right.
     """
 
-    def __init__(self, reason: str, line: int = 0, column: int = 0, cut: bool = False) -> None:
-        super().__init__(f"{reason} (line {line}, column {column})" if line else reason)
-        self.reason, self.line, self.column, self.cut = reason, line, column, cut
+    def __init__(self, reason: str, place: tuple[int, int] | None = None, cut: bool = False) -> None:
+        super().__init__(f"{reason} (line {place[0]}, column {place[1]})" if place else reason)
+        self.cut = cut
 
 
 def _integer(digits: str) -> int:
@@ -60,11 +62,10 @@ def decode_value(text: str, start: int) -> tuple[Any, int]:
         BadJson: the bounds are exceeded.
         json.JSONDecodeError: it is no JSON.
     """
-    too_deep = BadJson(f"lists or objects more than {DEEPEST} deep")
     try:
         value, end = _DECODER.raw_decode(text, start)
     except RecursionError:
-        raise too_deep from None
+        raise BadJson(_TOO_DEEP) from None
     # Level by level, so that no depth can exhaust the stack.
     level = [value] if isinstance(value, (list, dict)) else []
     for _ in range(DEEPEST):
@@ -76,7 +77,7 @@ def decode_value(text: str, start: int) -> tuple[Any, int]:
         ]
         if not level:
             return value, end
-    raise too_deep
+    raise BadJson(_TOO_DEEP)
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -94,7 +95,7 @@ def parse_json(text: str | bytes) -> Any:
     except UnicodeDecodeError as error:
         raise BadJson(f"byte {error.start + 1} is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise BadJson(error.msg, error.lineno, error.colno) from None
+        raise BadJson(error.msg, (error.lineno, error.colno)) from None
     return value
 
 

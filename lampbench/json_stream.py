@@ -24,6 +24,7 @@ _BLOCK = 2**21
 _LONGEST_TOKEN = 16
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_VALUE = re.compile(rb'[\[{"\-0-9]|true|false|null')
 _WHITE_SPACE = re.compile(r"[ \t\n\r]*")
 
 BEGINNING = 4096  # bytes that tell a file's format
@@ -42,7 +43,9 @@ def foreign_format(beginning: bytes) -> str | None:
         return "is compressed with gzip: unpack it first"
     if start.startswith(b"PK\x03\x04"):
         return "is a zip archive that is damaged or stands in place of JSON"
-    if start[:1] not in b'{["-0123456789tfn':
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "is text in UTF-16: save it in UTF-8"
+    if not _VALUE.match(start):
         return f"is not JSON: it begins with {start[:20].decode('utf-8', 'replace')!r}"
     return None
 
@@ -164,5 +167,5 @@ class JsonStream:
     def _bad(self, reason: str, position: int) -> BadJson:
         at_end = position >= len(self._text.rstrip()) or reason.startswith("Unterminated string")
         if at_end and self._not_utf8:
-            return BadJson("what follows is not UTF-8", *self._place(len(self._text)))
-        return BadJson(reason, *self._place(position), cut=at_end and self._ended)
+            return BadJson("what follows is not UTF-8", self._place(len(self._text)))
+        return BadJson(reason, self._place(position), cut=at_end and self._ended)
