@@ -10,7 +10,8 @@ import golden_prompts
 import pytest
 from lamp_files import INPUTS, item, question, write_json, write_split
 
-from lampbench.audit import Audit, SplitAudit, audit
+from lampbench.audit import audit
+from lampbench.audit_report import Audit, SplitAudit
 from lampbench.control_tokens import control_token
 from lampbench.errors import RequestError
 from lampbench.floors import constant_floors
