@@ -21,27 +21,39 @@ from lampbench.errors import RunError
 TELL_AFTER = 2.0  # seconds of waiting, after which somebody is told why nothing happens
 
 
+def lock_file(thing: Path) -> Path:
+    """The file that is locked for `thing`."""
+    return thing.with_name(f".{thing.name.lstrip('.')}.lock")
+
+
 @contextmanager
 def locked(
-    thing: Path, *, waiting: Callable[[str], object] | None = None, tidy: bool = False
+    thing: Path,
+    *,
+    waiting: Callable[[str], object] | None = None,
+    wait: bool = True,
+    tidy: bool = False,
 ) -> Iterator[None]:
     """Be the only process (and thread) that makes `thing`; waits for whoever is making it now.
 
     Args:
         thing: a file or a folder, which need not exist; its parent is created.
         waiting: called once, with a text, when the wait gets long.
+        wait: whether to; it is an error else if another has it.
         tidy: leave no lock file behind, for folders that people look into.
 
     Raises:
-        RunError: the lock file cannot be made.
+        RunError: the lock file cannot be made, or another has it and this one does not wait.
     """
-    path = thing.with_name(f".{thing.name.lstrip('.')}.lock")
+    path = lock_file(thing)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
         try:
-            lock.acquire(timeout=TELL_AFTER)
+            lock.acquire(timeout=TELL_AFTER if wait else 0)
         except Timeout:
+            if not wait:
+                raise RunError(f"another command is making {thing}") from None
             if waiting is not None:
                 waiting(f"waiting for another command that is making {thing.name}")
             lock.acquire()
@@ -52,8 +64,6 @@ def locked(
         yield
     finally:
         if tidy:
-            with suppress(
-                OSError
-            ):  # whoever waits sees that this file has no name any more, and makes another
-                path.unlink()
+            with suppress(OSError):
+                path.unlink()  # who waits for it sees that the file has no name any more, and makes another
         lock.release()

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lampbench.attempts import RECORD, attempt_beside, is_moving, take_place
+from lampbench.attempts import PREDICTIONS, RECORD, attempt_beside, is_moving, take_place
 from lampbench.configure import as_dict
 from lampbench.differences import differences, sentence
 from lampbench.errors import RequestError, RunError
 from lampbench.jsonfile import plain
-from lampbench.locks import locked
+from lampbench.locks import lock_file, locked
 from lampbench.prediction_log import PredictionLog
 from lampbench.record import Record, read_record, request_key, run_path, without_folders
 
@@ -28,8 +28,8 @@ def find_finished(session: Session, job: Job, questions: Questions) -> Record | 
     is an attempt to make it anew, which is then gone on with.
     """
     folder = folder_of(session.plan, job)
-    if _is_unsettled(folder):
-        with contextlib.suppress(RunError), locked(folder, tidy=True):  # what is read-only can still be read
+    if lock_file(folder).is_file() or is_moving(folder):  # of a command that was killed, or goes on
+        with contextlib.suppress(RunError), locked(folder, wait=False, tidy=True):
             settle(folder)
     return finished(session, job, questions)
 
@@ -85,19 +85,18 @@ def _predictions_are_there(record: Record) -> bool:
 
 
 def settle(folder: Path) -> None:
-    """Let a complete attempt, which a kill has kept from it, take the place of the run in `folder`. Call it under
-    the run's lock.
+    """End what a kill has interrupted: let a complete attempt take the place of the run in `folder`, and remove what
+    only a run in the making needs. Call it under the run's lock.
 
     Raises:
-        RunError: its files cannot be moved.
+        RunError: a file cannot be moved.
     """
-    if _is_unsettled(folder):
-        take_place(folder)
-
-
-def _is_unsettled(folder: Path) -> bool:
     attempt = earlier_record(attempt_beside(folder))
-    return is_moving(folder) or (attempt is not None and attempt.status == "complete")
+    if is_moving(folder) or (attempt is not None and attempt.status == "complete"):
+        take_place(folder)
+    record = earlier_record(folder)
+    if record is not None and record.status == "complete":
+        PredictionLog(folder / PREDICTIONS).settle()
 
 
 def working_folder(folder: Path) -> Path:

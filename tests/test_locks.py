@@ -59,3 +59,29 @@ def test_a_digest_is_of_the_bytes_however_they_come(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abcdef")
     assert file_digest(tmp_path / "a") == digest(b"abc", memoryview(b"def")) == digest(b"abcdef")
     assert digest(b"abcdeg") != digest(b"abcdef")
+
+
+def test_who_does_not_wait_is_told_that_another_has_it(tmp_path: Path) -> None:
+    thing = tmp_path / "thing"
+
+    def take() -> None:
+        with locked(thing, wait=False):
+            pass
+
+    with locked(thing), pytest.raises(RunError, match=r"another command is making .*thing"):
+        take()
+    take()
+
+
+def test_a_tidy_lock_leaves_no_file_and_excludes_all_the_same(tmp_path: Path) -> None:
+    maker = MAKER.replace("locked(thing)", "locked(thing, tidy=True)").replace(
+        "if not thing.exists()", "if True"
+    )
+    maker = maker.replace(
+        'log.write("made\\n")', 'log.write("in\\n"); log.flush(); time.sleep(0.05); log.write("out\\n")'
+    )
+    words = [sys.executable, "-c", maker, str(tmp_path / "thing"), str(tmp_path / "log")]
+    makers = [subprocess.Popen(words) for _ in range(4)]
+    assert [one.wait() for one in makers] == [0] * 4
+    assert (tmp_path / "log").read_text().split() == ["in", "out"] * 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "thing"]
