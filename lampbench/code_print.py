@@ -28,8 +28,8 @@ HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.name
 
 TELLING = """
-bounded_json code_print configure digests environment errors fits foundations generations identity jsonfile locks models
-paths progress record registry regular_file remembered replacing request seals
+bounded_json code_print configure digests environment errors fits foundations generations hub identity jsonfile
+load_errors locks models paths progress record registry regular_file remembered replacing request seals
 """.split()
 
 INSTALLED = {"site-packages", "dist-packages"}  # folders in which many packages lie side by side

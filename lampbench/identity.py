@@ -51,7 +51,7 @@ def model_revision(name: str | Path, on_progress: Callable[[int], object] | None
 
     Returns:
         `sha256:` and a hash of all that the folder holds, and for an adapter of the model below it; of a hub
-        model the commit of the snapshot on this machine, or None if there is none.
+        model the commit of the snapshot on this machine. None if that, or the model below, is not there.
 
     Raises:
         RequestError: a file of the folder cannot be read.
@@ -67,7 +67,9 @@ def model_revision(name: str | Path, on_progress: Callable[[int], object] | None
         ) from error
     base = adapter_base(folder)
     if base is not None:  # an adapter is loaded on another model
-        below = known(model_revision(base, on_progress))
+        below = model_revision(base, on_progress)
+        if below is None:
+            return None
         content = f"sha256:{hashlib.sha256(f'{content} on {below}'.encode()).hexdigest()}"
     return FORMER.get(content, content)
 

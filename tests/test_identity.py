@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -136,6 +137,23 @@ def test_the_embedded_models_stay_comparable_with_the_committed_records(
     with (copy / "config.json").open("a") as file:
         file.write(" ")
     assert model_revision(copy) != recorded
+
+
+def test_an_adapter_is_what_it_contains_on_what_it_is_loaded_on(tmp_path: Path) -> None:
+    base = model_folder(tmp_path / "base")
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    (adapter / "adapter_model.safetensors").write_text("weights")
+    seen = {model_revision(base), model_revision(adapter)}
+    (base / "model.safetensors").write_text("others")
+    seen.add(model_revision(adapter))
+    (adapter / "adapter_model.safetensors").write_text("others")
+    seen.add(model_revision(adapter))
+    assert len(seen) == 4
+    assert None not in seen
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "lamp/nowhere"}))
+    assert model_revision(adapter) is None
 
 
 # The hub
