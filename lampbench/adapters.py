@@ -41,7 +41,7 @@ def add_adapter(model: Any, name: str, shape: AdapterShape, *, seed: int) -> Non
         r=shape.rank,
         lora_alpha=shape.alpha,  # type: ignore[arg-type]
         lora_dropout=shape.dropout,
-        target_modules=_layers_named(model, shape.targets),
+        target_modules=layers_named(model, shape.targets),
         bias="none",
     )
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
@@ -94,7 +94,7 @@ def _parameters(model: nn.Module, name: str) -> dict[str, nn.Parameter]:
     return found
 
 
-def _layers_named(model: nn.Module, targets: Sequence[str]) -> list[str]:
+def layers_named(model: nn.Module, targets: Sequence[str]) -> list[str]:
     """The last parts of the names of all matrices that `targets` mean."""
     linear = {
         name.removesuffix(".base_layer").rpartition(".")[2]

@@ -211,14 +211,26 @@ class Session:
 
     def roles(self, method: LoadedMethod, config: Any, task: Task) -> frozenset[str]:
         """The models besides the LLM that the method needs, itself or through those it is built on."""
-        others = self.plan.foundations.below(method, config, task).values()
-        every = [(method, config), *((other.method, other.config) for other in others)]
-        return frozenset().union(*(instance(m, c).needs for m, c in every))
+        return frozenset().union(*(each.needs for each in self._instances(method, config, task)))
+
+    def check_llm(self, method: LoadedMethod, config: Any, task: Task) -> None:
+        """Let the method, and those that it is built on, look at the LLM.
+
+        Raises:
+            RequestError: it cannot serve.
+        """
+        for each in self._instances(method, config, task):
+            each.check_llm(self.models.llm)
 
     def learns(self, method: LoadedMethod, config: Any, task: Task) -> bool:
         """Whether training questions decide what the method does, by itself or through those it is built on."""
         others = self.plan.foundations.below(method, config, task).values()
         return trains(method) or any(trains(other.method) for other in others)
+
+    def _instances(self, method: LoadedMethod, config: Any, task: Task) -> list[Method]:
+        others = self.plan.foundations.below(method, config, task).values()
+        every = [(method, config), *((other.method, other.config) for other in others)]
+        return [instance(m, c) for m, c in every]
 
     def _below(self, method: LoadedMethod, config: Any, task: Task) -> dict[str, Configured]:
         return self.plan.foundations.directly_below(method, config, task)

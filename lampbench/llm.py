@@ -11,7 +11,6 @@ import copy
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,19 +18,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lampbench.abilities import Abilities
 from lampbench.batching import TokenBudget, default_batch_tokens
 from lampbench.chat import ChatTemplate
 from lampbench.checkpoint import copy_model, load_checkpoint, save_model, twin_model
-from lampbench.decoding import beam_search, float16_error
+from lampbench.decoding import Generation, beam_search, float16_error
 from lampbench.devices import resolve_device, resolve_dtype
 from lampbench.errors import RequestError
 from lampbench.likelihood import summed_losses
-from lampbench.positions import positions_of
+from lampbench.positions import Positions
 from lampbench.tokens import (
     Request,
     SpecialTokens,
     TokenizedRequest,
-    embed_tokens,
+    mean_embedding_norm,
     pad_batch,
     tokenize_requests,
     tokenize_targets,
@@ -41,27 +41,6 @@ if TYPE_CHECKING:
     from lampbench.adapters import AdapterBank
 
 __all__ = ["FrozenLLM", "Generation", "Request", "resolve_device", "resolve_dtype"]
-
-
-@dataclass(frozen=True)
-class Generation:
-    """What the LLM answered.
-
-    Attributes:
-        text: the output, without special tokens and outer white space.
-        prompt_tokens: tokens of the prompt as the LLM read it, special tokens included.
-        soft_tokens: soft vectors in front of it.
-        generated_tokens: tokens of the output, the end token included, padding not.
-        truncated: whether the end of the prompt was cut off.
-        seconds: its even share of the time that its batch took.
-    """
-
-    text: str
-    prompt_tokens: int
-    soft_tokens: int
-    generated_tokens: int
-    truncated: bool
-    seconds: float = field(default=0.0, compare=False)
 
 
 class FrozenLLM:
@@ -77,6 +56,7 @@ class FrozenLLM:
         is_encoder_decoder: whether the prompt has an encoder of its own.
         chat: the template that prompts are put into; None for prompts as they are.
         budget: token positions per batch; shrinks when memory runs out.
+        abilities: what it can do besides answering, for methods that need it.
     """
 
     def __init__(
@@ -106,7 +86,8 @@ class FrozenLLM:
         # Checkpoints ship sampling temperatures, length limits and the like, which `generate` takes over
         # wherever a call does not set the option.
         model.generation_config = self._special.generation_config()
-        self._positions = positions_of(model)
+        self._positions = Positions.of(model)
+        self.abilities = Abilities(model, self._special, self.id)
 
     @classmethod
     def load(
@@ -184,14 +165,7 @@ class FrozenLLM:
         The scale at which a soft vector looks like a token: 539.9738 in the released Persona-Plug
         (ModelForPer.py), which fits FLAN-T5-XXL only.
         """
-        rows = self._embed.weight.shape[0]
-        total = 0.0
-        # In slices: a float32 copy of a large vocabulary would take GBs.
-        with torch.no_grad():
-            for start in range(0, rows, 8192):
-                ids = torch.arange(start, min(start + 8192, rows), device=self.device)
-                total += float(embed_tokens(self.model, ids).float().norm(dim=-1).double().sum())
-        return total / rows
+        return mean_embedding_norm(self.model)
 
     def count_tokens(self, text: str) -> int:
         """How many tokens `text` has, special tokens included, uncut."""
@@ -267,7 +241,7 @@ class FrozenLLM:
 
     def _generate(self, batch: list[TokenizedRequest], max_new_tokens: int, beams: int) -> list[Generation]:
         longest = max(request.length for request in batch)
-        self._check_positions(longest, max_new_tokens)
+        self._positions.check(longest, max_new_tokens, self.id)
         start = time.perf_counter()
         # Within inference mode: soft vectors may come with a graph, which ends here.
         chosen = self._bank.choose([r.adapter for r in batch]) if self._bank is not None else nullcontext()
@@ -392,7 +366,7 @@ class FrozenLLM:
         prompt, target = longest.length, len(longest.target)
         if self.is_encoder_decoder:
             prompt, target = max(r.length for r in batch), max(len(r.target) for r in batch)
-        self._check_positions(prompt, target)
+        self._positions.check(prompt, target, self.id)
         return summed_losses(self.model, batch, self._special, dropout=dropout)
 
     def _tokenize(
@@ -401,6 +375,8 @@ class FrozenLLM:
         max_input_tokens: int,
         targets: Sequence[tuple[int, ...]] | None = None,
     ) -> list[TokenizedRequest]:
+        if any(isinstance(request, Request) and request.soft is not None for request in requests):
+            self.abilities.check_soft_vectors()
         return tokenize_requests(
             requests,
             self.tokenizer,
@@ -411,12 +387,3 @@ class FrozenLLM:
             chat=self.chat,
             targets=targets,
         )
-
-    def _check_positions(self, prompt: int, answer: int) -> None:
-        needed = (prompt, answer) if self.is_encoder_decoder else (prompt + answer, prompt + answer)
-        for length, limit in zip(needed, self._positions, strict=True):
-            if limit is not None and length > limit:
-                raise RequestError(
-                    f"{length} positions are needed (soft vectors, prompt, answer) and LLM '{self.id}' has "
-                    f"{limit}: lower max_input_tokens or max_new_tokens"
-                )

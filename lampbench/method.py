@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import torch
 
     from lampbench.data import Example, Split
+    from lampbench.llm import FrozenLLM
     from lampbench.training import TrainReport
 
 __all__ = [
@@ -132,6 +133,15 @@ class Method:
 
         Raises:
             ValueError: one of them cannot serve.
+        """
+
+    def check_llm(self, llm: FrozenLLM) -> None:
+        """Look at the LLM when it is loaded, before anything is embedded or trained.
+
+        A method that needs more than answers asks here: `llm.abilities.check_soft_vectors()` and its like.
+
+        Raises:
+            RequestError: it cannot serve.
         """
 
     def build(self, bench: Bench) -> torch.nn.Module | None:

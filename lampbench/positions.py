@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
+
+from lampbench.errors import RequestError
 
 # The names of tables of positions in text models. (Vision towers call theirs `position_embedding`.)
 _TABLE = re.compile(r"(^|\.)(wpe|position_embeddings|embed_positions|positions_embed)$")
@@ -21,15 +24,40 @@ def learned_positions(model: nn.Module) -> int | None:
     )
 
 
-def positions_of(model: Any) -> tuple[int | None, int | None]:
-    """The positions for what a language model is given, and for what it answers.
+@dataclass(frozen=True)
+class Positions:
+    """The positions of a language model for what it is given and for what it answers; None: without end.
 
-    Those of encoder and decoder; in a decoder-only model both are in one table, and the numbers are the same.
+    Those of encoder and decoder. In a decoder-only model both are in one table, and the numbers are the same.
     """
-    if model.config.is_encoder_decoder:
-        return learned_positions(model.get_encoder()), learned_positions(model.get_decoder())
-    both = learned_positions(model)
-    return both, both
+
+    prompt: int | None
+    answer: int | None
+    together: bool
+
+    @classmethod
+    def of(cls, model: Any) -> Positions:
+        """Those of `model`."""
+        if model.config.is_encoder_decoder:
+            encoder, decoder = model.get_encoder(), model.get_decoder()
+            return cls(learned_positions(encoder), learned_positions(decoder), together=False)
+        both = learned_positions(model)
+        return cls(both, both, together=True)
+
+    def check(self, prompt: int, answer: int, llm: str) -> None:
+        """Refuse more tokens than there are positions for.
+
+        Raises:
+            RequestError: there are.
+        """
+        if self.together:
+            prompt = answer = prompt + answer
+        for length, limit in ((prompt, self.prompt), (answer, self.answer)):
+            if limit is not None and length > limit:
+                raise RequestError(
+                    f"{length} positions are needed (soft vectors, prompt, answer) and LLM '{llm}' has {limit}: "
+                    "lower max_input_tokens or max_new_tokens"
+                )
 
 
 def _first_row(table: nn.Embedding, parent: nn.Module) -> int:

@@ -93,6 +93,7 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
         _require_results(plan)
         require_writable(session.cache, "cache folder", CACHE_REMEDY)
         _load(session, [job for _, job in todo])
+        _check_llm(session, [job for _, job in todo])
     failures = []
     command = shareable(command_of(plan.request))
     with closing(session):
@@ -178,6 +179,16 @@ def _load(session: Session, jobs: Sequence[Job]) -> None:
         session.progress.say(f"loading {what}{model_name(session.models.name_of(role))}")
         if session.models.get(role).revision is None:
             session.progress.say(f"{what}its revision is not known, so that nothing it makes is used again")
+
+
+def _check_llm(session: Session, jobs: Sequence[Job]) -> None:
+    """Let each method look at the LLM once: what it lacks is told before anything is fitted."""
+    seen = set()
+    for job in jobs:
+        key = (job.method.name, repr(job.config))
+        if key not in seen:
+            session.check_llm(job.method, job.config, job.task)
+        seen.add(key)
 
 
 def command_of(request: RunRequest) -> str:

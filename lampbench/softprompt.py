@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lampbench.llm import Request
+from lampbench.llm import FrozenLLM, Request
 from lampbench.method import Method, Prediction, check_they_rank
 from lampbench.train_options import check_numbers
 from lampbench.training import TrainReport, settings_from
@@ -68,6 +68,9 @@ class SoftPromptMethod(Method):
 
     def check_below(self, others: Mapping[str, type[Method]]) -> None:
         check_they_rank(others)  # for the items in the text behind the soft vectors
+
+    def check_llm(self, llm: FrozenLLM) -> None:
+        llm.abilities.check_soft_vectors()
 
     def questions(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Any]:
         """A SoftQuestion per example, in order."""

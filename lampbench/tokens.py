@@ -243,6 +243,18 @@ def embed_tokens(model: Any, ids: Tensor) -> Tensor:
     return embed(ids) * scale if scale != 1.0 else embed(ids)
 
 
+def mean_embedding_norm(model: Any) -> float:
+    """The mean L2 norm of the input embeddings over the vocabulary, in float32."""
+    weight = model.get_input_embeddings().weight
+    total = 0.0
+    # In slices: a float32 copy of a large vocabulary would take GBs.
+    with torch.no_grad():
+        for start in range(0, len(weight), 8192):
+            ids = torch.arange(start, min(start + 8192, len(weight)), device=weight.device)
+            total += float(embed_tokens(model, ids).float().norm(dim=-1).double().sum())
+    return total / len(weight)
+
+
 def pad_batch(
     batch: Sequence[TokenizedRequest], model: Any, pad: int, *, left: bool, with_targets: bool = False
 ) -> dict[str, Tensor]:

@@ -81,6 +81,9 @@ class TunedMethod(Method):
     def check_below(self, others: Mapping[str, type[Method]]) -> None:
         check_they_rank(others)
 
+    def check_llm(self, llm: FrozenLLM) -> None:
+        llm.abilities.check_tunable()
+
     def build(self, bench: Bench) -> nn.Module:
         from torch import nn
 

@@ -17,6 +17,8 @@ from lampbench.tuning import TunedConfig, TunedMethod
 if TYPE_CHECKING:
     from torch import nn
 
+    from lampbench.llm import FrozenLLM
+
 ADAPTER = "task"
 
 
@@ -46,6 +48,9 @@ class Method(TunedMethod):
         "recency": {"retriever": "recency"},
     }
     check_options: ClassVar[Mapping[str, Any]] = {"max_steps": 3, "batch_size": 2, "hold_out": 2}
+
+    def check_llm(self, llm: FrozenLLM) -> None:
+        llm.abilities.check_adapters(self.config.targets)
 
     def tunable(self, bench: Bench) -> nn.Module:
         from lampbench.adapters import activate, add_adapter

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from lampbench.adapters import AdapterBank, Weights
     from lampbench.data import Example
+    from lampbench.llm import FrozenLLM
     from lampbench.weights import KeptWeights
 
 TASK, USER = "task", "user"
@@ -100,6 +101,9 @@ class Method(lampbench.method.Method):
         # The task's adapter knows no user, whatever the method lora is asked elsewhere.
         alone = {"retriever": "none", "history_fields": "released"}
         return {"lora": alone} if self.config.task_lora else {}
+
+    def check_llm(self, llm: FrozenLLM) -> None:
+        llm.abilities.check_adapters(self.config.targets)
 
     def build(self, bench: Bench) -> nn.Module:
         from torch import nn

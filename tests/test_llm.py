@@ -322,6 +322,7 @@ def test_each_prompt_is_tokenised_once(llm: FrozenLLM, monkeypatch: pytest.Monke
 
 def test_the_encoder_runs_once_per_batch(folders: dict[str, Path]) -> None:
     llm = FrozenLLM.load(folders["t5"], batch_tokens=100_000)
+    llm.abilities.check_soft_vectors()  # tries them out once
     runs: list[int] = []
     llm.model.encoder.register_forward_hook(lambda *_: runs.append(1))
     llm.generate(mixed_requests(), **LIMITS)

@@ -15,7 +15,7 @@ from tiny_llms import VOCABULARY, tiny_tokenizer
 from lampbench.encoder import TextEncoder
 from lampbench.errors import RequestError
 from lampbench.llm import FrozenLLM
-from lampbench.positions import positions_of
+from lampbench.positions import Positions
 
 ROWS = 26
 SHAPE: dict[str, Any] = {
@@ -81,11 +81,13 @@ LLMS: dict[str, tuple[str, str, dict[str, Any], tuple[int, int]]] = {
 @pytest.mark.parametrize("kind", LLMS)
 def test_prompt_and_answer_have_the_positions_of_their_own_tables(kind: str) -> None:
     cls, config, shape, expected = LLMS[kind]
-    assert positions_of(getattr(transformers, cls)(getattr(transformers, config)(**shape))) == expected
+    positions = Positions.of(getattr(transformers, cls)(getattr(transformers, config)(**shape)))
+    assert (positions.prompt, positions.answer) == expected
 
 
 def test_rotary_and_relative_positions_have_no_end(tiny_llm: Path) -> None:
-    assert positions_of(FrozenLLM.load(tiny_llm, device="cpu").model) == (None, None)
+    positions = Positions.of(FrozenLLM.load(tiny_llm, device="cpu").model)
+    assert (positions.prompt, positions.answer) == (None, None)
 
 
 @pytest.fixture(scope="module")
