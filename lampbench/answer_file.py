@@ -10,6 +10,7 @@ Files are created, mended and removed under a lock; whoever has one open notices
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sqlite3
 import time
@@ -180,15 +181,36 @@ def all_rows(path: Path) -> Iterator[Row]:
             yield from map(Row._make, connection.execute(_SELECT))
 
 
-def delete_rows(path: Path, keys: Iterable[bytes]) -> None:
-    """Remove answers, and give their room back to the disk.
+def models_in(path: Path, before: float | None = None) -> list[tuple[str, int, float]]:
+    """Who has given the answers in a file: model, bytes of its answers, and when the last one was made.
+
+    Args:
+        path: the file.
+        before: only answers that were made before that time (Unix).
 
     Raises:
-        sqlite3.DatabaseError: the file is damaged, or used all the time.
+        sqlite3.DatabaseError: the file is damaged.
+    """
+    size = "SUM(LENGTH(key) + LENGTH(answer) + LENGTH(digest))"
+    with contextlib.closing(_connected(path)) as connection:
+        return connection.execute(
+            f"SELECT model, {size}, MAX(made) FROM generations WHERE made < ? GROUP BY model",
+            (math.inf if before is None else before,),
+        ).fetchall()
+
+
+def delete_answers(path: Path, model: str, before: float | None = None) -> None:
+    """Remove the answers of a model, or those made before a time, and give their room back to the disk.
+
+    Raises:
+        sqlite3.DatabaseError: the file is damaged, or never free.
     """
     with contextlib.closing(_connected(path)) as connection:
         with connection:
-            connection.executemany("DELETE FROM generations WHERE key = ?", ((key,) for key in keys))
+            connection.execute(
+                "DELETE FROM generations WHERE model = ? AND made < ?",
+                (model, math.inf if before is None else before),
+            )
         connection.execute("VACUUM")
 
 

@@ -314,7 +314,7 @@ class Bench:
         Returns:
             What `[rows]` gives the vectors of these rows of `bench.items`: float32 of shape [len(rows), dim].
         """
-        from lampbench.embeddings import EmbeddingStore
+        from lampbench.embeddings import EMBEDDINGS, EmbeddingStore
         from lampbench.prompts import PROMPT_VERSION
 
         items, n_own = self.items, len(self.data.items)
@@ -329,7 +329,7 @@ class Bench:
         def texts_of(chosen: np.ndarray) -> list[str]:
             return [text_of_item(item) for item in items.rows(chosen)]
 
-        matrix = EmbeddingStore(self._cache / "embeddings", self._progress.say).open(
+        matrix = EmbeddingStore(self._cache / EMBEDDINGS, self._progress.say).open(
             encoder,
             template=f"{template}-{PROMPT_VERSION}",
             data=self.data.fingerprint + part,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lampbench.cli_cache import app as cache_app
 from lampbench.cli_data import app as data_app
 from lampbench.cli_list import app as list_app
 from lampbench.cli_output import print_json, print_table, print_text, width
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(list_app, name="list")
 app.add_typer(data_app, name="data")
+app.add_typer(cache_app, name="cache")
 app.command()(compare)
 app.command()(leaderboard)
 

@@ -36,6 +36,9 @@ Precision = Literal["float16", "float32"]
 
 FORMAT = 2  # of the folder of a matrix; part of its name
 
+EMBEDDINGS = "embeddings"
+"""The name of the folder of the matrices, in the folder of everything that can be made again."""
+
 KEY, ROWS, BLOCKS = "key.json", "rows.npy", "blocks.txt"
 ABOUT = "about"  # in the key file, beside the key: what the data are, for people
 
@@ -195,7 +198,7 @@ class EmbeddingMatrix:
                 is full.
         """
         if _mapped(self.folder, self.key) is None or self.rows_done < self.key.n_rows:
-            with locked(self.folder, waiting=self._say), room_for("embeddings", self.folder):
+            with locked(self.folder, waiting=self._say), room_for(EMBEDDINGS, self.folder):
                 self._fill(encoder, text_of_row, on_progress, block_rows)
         whole = _mapped(self.folder, self.key)
         if whole is None:
@@ -264,7 +267,7 @@ class EmbeddingMatrix:
             if hasattr(os, "posix_fallocate"):
                 with (new / ROWS).open("r+b") as stream:
                     os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
-            write_sealed(new / KEY, {**asdict(self.key), ABOUT: self._about}, "embeddings")
+            write_sealed(new / KEY, {**asdict(self.key), ABOUT: self._about}, EMBEDDINGS)
             _write_blocks(new, [])
             shutil.rmtree(self.folder, ignore_errors=True)  # damaged
             os.replace(new, self.folder)
@@ -357,5 +360,5 @@ def _read_blocks(folder: Path) -> list[Block]:
 
 
 def _write_blocks(folder: Path, blocks: Sequence[Block]) -> None:
-    with keeping(folder / BLOCKS, "embeddings") as temporary:
+    with keeping(folder / BLOCKS, EMBEDDINGS) as temporary:
         temporary.write_text("".join(block.line for block in blocks))

@@ -17,14 +17,16 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lampbench.digests import file_digest
 from lampbench.jsonfile import WrongShape, plain, read_as
-from lampbench.method import Method
 from lampbench.paths import mark_used
 from lampbench.record import TrainingRecord, request_key
 from lampbench.seals import Damaged, Say, read_sealed, room_for, write_sealed
+
+if TYPE_CHECKING:
+    from lampbench.method import Method
 
 FORMAT = 2  # of the folders; part of their names
 
@@ -64,12 +66,15 @@ def folder_of_fit(cache: Path, spec: Mapping[str, Any]) -> Path:
 
 
 def describe(folder: Path, spec: Mapping[str, Any]) -> None:
-    """Note in the folder of a fit what decides it, for people who look at what is kept.
+    """Note in the folder of a fit what decides it, for people who look at what is kept; and that it is of use now.
 
     Raises:
         RunError: the disk does not let it.
     """
-    write_sealed(folder / ABOUT, spec, WHAT)
+    if (folder / ABOUT).is_file():
+        mark_used(folder / ABOUT)
+    else:
+        write_sealed(folder / ABOUT, spec, WHAT)
 
 
 def save_fit(folder: Path, method: Method, report: FitReport) -> None:
@@ -110,7 +115,7 @@ def restore_fit(folder: Path, method: Method, say: Say) -> FitReport | None:
     except Damaged as damage:
         say(f"{damage}: it is fitted again")
         return None
-    mark_used(folder / FIT)
+    mark_used(folder / ABOUT)
     return report
 
 

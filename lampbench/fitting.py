@@ -275,6 +275,8 @@ class Session:
         if module is not None:
             made.module = module.to(bench.llm.device)
         if not trains(method):
+            if module is not None:  # it learns while it predicts, and may keep that
+                describe(bench.folder, spec)
             return FitReport(trainable_parameters=_count_trainable(made))
         with locked(bench.folder, waiting=self.progress.say):
             report = restore_fit(bench.folder, made, self.progress.say)

@@ -11,7 +11,7 @@ ends, so a kill leaves nobody waiting.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -58,8 +58,7 @@ def locked(
                 waiting(f"waiting for another command that is making {thing.name}")
             lock.acquire()
     except (OSError, NotImplementedError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RunError(f"cannot lock {thing}: {reason}") from error
+        raise _refused(thing, error) from error
     try:
         yield
     finally:
@@ -67,3 +66,30 @@ def locked(
             with suppress(OSError):
                 path.unlink()  # who waits for it sees that the file has no name any more, and makes another
         lock.release()
+
+
+@contextmanager
+def if_free(thing: Path) -> Iterator[bool]:
+    """Be the only process that makes `thing` or anything in it; the value is False if another is at it.
+
+    Raises:
+        RunError: the lock file cannot be made.
+    """
+    locks = [lock_file(thing), *thing.rglob(".*.lock")]
+    with ExitStack() as held:
+        try:
+            for path in locks:
+                lock = FileLock(path, blocking=False)
+                lock.acquire()
+                held.callback(lock.release)
+        except Timeout:
+            yield False
+            return
+        except (OSError, NotImplementedError) as error:
+            raise _refused(thing, error) from error
+        yield True
+        locks[0].unlink(missing_ok=True)  # before it is released; see `tidy`
+
+
+def _refused(thing: Path, error: Exception) -> RunError:
+    return RunError(f"cannot lock {thing}: {getattr(error, 'strerror', None) or error}")

@@ -1,0 +1,147 @@
+"""Clearing the cache folder, and checking all that it holds against its digests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lampbench.answer_file import all_rows, delete_answers
+from lampbench.cache_contents import Kept
+from lampbench.digests import digest, file_digest
+from lampbench.embeddings import check_matrix
+from lampbench.errors import RunError
+from lampbench.fits import ABOUT, check_fit
+from lampbench.locks import if_free
+from lampbench.seals import Damaged, is_named_right, read_sealed
+
+DAY = 24 * 3600.0
+
+
+def prune(chosen: list[Kept], before: float | None = None) -> tuple[list[Kept], list[Kept]]:
+    """Remove things from the cache folder.
+
+    Args:
+        chosen: what to remove; see `lampbench.cache_contents.contents`.
+        before: of generations, only those that were made before that time.
+
+    Returns:
+        What was removed, and what was left because another command is at it.
+
+    Raises:
+        RunError: the disk does not let it.
+    """
+    removed: list[Kept] = []
+    in_use: list[Kept] = []
+    for one in chosen:
+        try:
+            (removed if _remove(one, before) else in_use).append(one)
+        except (OSError, sqlite3.Error) as error:
+            raise RunError(
+                f"cannot remove {one.path}: {getattr(error, 'strerror', None) or error}"
+            ) from error
+    return removed, in_use
+
+
+def _remove(one: Kept, before: float | None) -> bool:
+    if one.kind == "data" and not one.old and time.time() - one.used < DAY:
+        return False  # a run opens the outputs of its data at its end, and holds no lock until then
+    with if_free(one.path) as free:
+        if not free:
+            return False
+        if one.kind == "generations" and not one.old:
+            delete_answers(one.path, one.model or "", before)
+        elif one.path.is_dir():
+            shutil.rmtree(one.path)
+        else:
+            for file in (one.path, *one.path.parent.glob(f"{one.path.name}-*")):
+                file.unlink(missing_ok=True)
+        return True
+
+
+def verify(kept: list[Kept]) -> list[str]:
+    """Check things against their digests; what is wrong, one line each. What is old is passed over."""
+    problems: list[str] = []
+    for path, kind in dict.fromkeys((one.path, one.kind) for one in kept if not one.old):
+        problems += _CHECKS[kind](path)
+    return problems
+
+
+def _check_data(home: Path) -> Iterator[str]:
+    for manifest in sorted(home.glob("*/manifest.json")):
+        yield from _check_manifest(manifest)
+    for note in sorted(home.glob("*/*.digest")):
+        table = note.with_suffix(".arrow")
+        if not table.is_file() or file_digest(table) != note.read_text(encoding="ascii", errors="replace"):
+            yield f"{table} is damaged"
+
+
+def _check_manifest(path: Path) -> Iterator[str]:
+    """The files that a manifest names with their digests."""
+    try:
+        files: dict[str, Any] = json.loads(path.read_bytes()).get("files", {})
+    except (OSError, ValueError, AttributeError):
+        yield f"{path} is damaged"
+        return
+    for name, value in files.items():
+        file = path.parent / name
+        if not file.is_file() or file_digest(file) != value:
+            yield f"{file} is damaged"
+
+
+def _check_embeddings(folder: Path) -> Iterator[str]:
+    problem = check_matrix(folder)
+    if problem is not None:
+        yield problem
+
+
+def _check_fit(folder: Path) -> Iterator[str]:
+    for check in (lambda: read_sealed(folder / ABOUT), lambda: check_fit(folder)):
+        try:
+            check()
+        except FileNotFoundError:  # it was never finished
+            pass
+        except Damaged as damage:
+            yield str(damage)
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and is_named_right(file) is False:
+            yield f"{file} is damaged"
+
+
+def _check_generations(path: Path) -> Iterator[str]:
+    try:
+        bad = sum(not row.is_whole for row in all_rows(path))
+    except sqlite3.DatabaseError as error:
+        yield f"{path} is damaged ({error})"
+        return
+    if bad:
+        yield f"{path}: {bad} answers are damaged"
+
+
+def _check_identities(path: Path) -> Iterator[str]:
+    told, _, text = path.read_bytes().partition(b"\n")
+    if told.decode("ascii", errors="replace") != digest(text):
+        yield f"{path} is damaged"
+
+
+def _check_mini(folder: Path) -> Iterator[str]:
+    try:
+        read_sealed(folder / "manifest.json")
+    except (Damaged, FileNotFoundError) as error:
+        yield str(error)
+        return
+    yield from _check_manifest(folder / "manifest.json")
+
+
+_CHECKS: dict[str, Callable[[Path], Iterator[str]]] = {
+    "data": _check_data,
+    "embeddings": _check_embeddings,
+    "fits": _check_fit,
+    "generations": _check_generations,
+    "identities": _check_identities,
+    "LaMP-mini": _check_mini,
+}
