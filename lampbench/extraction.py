@@ -52,22 +52,28 @@ _RULES: Mapping[str, Callable[[Task, str], str]] = {
     "label": _label,
 }
 
-# Of the models and prompts in use: <think> (DeepSeek, Qwen), [THINK] (Mistral), ◁think▷ (Kimi), <seed:think>,
-# and the tags that prompts ask for.
-_NAME = r"(?:seed:)?(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad)"
-_OPENING = rf"(?:<{_NAME}(?:\s[^<>]*)?>|\[think\]|◁think▷)"
-_CLOSING = rf"(?:</{_NAME}\s*>|\[/think\]|◁/think▷)"
-_THOUGHTS = (
-    # In this order: a thought that may quote its opening tag, the end of one, and the beginning of one.
-    re.compile(rf"[<\[◁](?P<name>{_NAME})\b[^<>]*?[>\]▷].*?[<\[◁]/(?P=name)\s*[>\]▷]", re.I | re.S),
-    re.compile(rf".*{_CLOSING}", re.I | re.S),
-    re.compile(rf"{_OPENING}.*", re.I | re.S),
+# Of the models in use: <think> (DeepSeek, Qwen), [THINK] (Mistral), ◁think▷ (Kimi), <seed:think>; and the tags
+# that prompts ask for.
+_TAG = re.compile(
+    r"(?:<|◁|\[(?=/?think\]))(?P<closing>/?)"
+    r"(?:seed:)?(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad)"
+    r"(?:\s[^<>]{0,100})?[>▷\]]",
+    re.IGNORECASE,
 )
 
 
 def _without_thinking(text: str) -> str:
     """What the LLM said beside its thoughts; where it has none, the text as it is."""
-    said = text
-    for thought in _THOUGHTS:
-        said = thought.sub("\n", said)
-    return text if said == text else said.strip()
+    said: list[str] = []
+    start, thinking = 0, False
+    for tag in _TAG.finditer(text):
+        if tag["closing"]:
+            if not thinking:
+                said.clear()  # the opening tag stood in the prompt
+            start, thinking = tag.end(), False
+        elif not thinking:
+            said.append(text[start : tag.start()])
+            start, thinking = len(text), True
+    if start == 0:
+        return text
+    return "\n".join([*said, text[start:]]).strip()

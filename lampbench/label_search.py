@@ -169,7 +169,7 @@ def _without_scales(text: str, low: str, high: str) -> str:
 
 def _without_numbering(text: str) -> str:
     """Without the numbers of a list: of lines that begin with 1., 2. and so on."""
-    marks = list(re.finditer(r"^[\s*]*(\d+)[.)](?=[*\s]*[^\W\d])", text, re.MULTILINE))
+    marks = list(re.finditer(r"^[ \t*]*(\d+)[.)](?=[*\s]*[^\W\d])", text, re.MULTILINE))
     if len(marks) < 2 or [int(mark[1]) for mark in marks] != list(range(1, len(marks) + 1)):
         return text
-    return re.sub(r"^([\s*]*)\d+[.)](?=[*\s]*[^\W\d])", r"\1", text, flags=re.MULTILINE)
+    return re.sub(r"^([ \t*]*)\d+[.)](?=[*\s]*[^\W\d])", r"\1", text, flags=re.MULTILINE)

@@ -79,6 +79,8 @@ from lampbench.tasks import TAGS, TASKS, get_task
         ("LaMP-3", "says 1 star, not 2 </think> 4", "4"),
         ("LaMP-3", "4 <think>says 1 star", "4"),
         ("LaMP-3", "[THINK]1[/THINK]4", "4"),
+        ("LaMP-3", "4 <think>1</think> <think>2</think>", "4"),
+        ("LaMP-3", "◁think▷1◁/think▷4 <seed:think>2</seed:think>", "4"),
         ("LaMP-3", "<think>says 1 star", ""),
         ("LaMP-4", "<think>A headline?</think>\n\nRain comes", "Rain comes"),
         # Several labels of which one is announced
