@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from lampbench.errors import RequestError
 from lampbench.identity import ENCODER_LIBRARIES, LIBRARIES, known, library_versions, model_revision
 from lampbench.progress import Progress
 from lampbench.record import ModelRecord
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from lampbench.encoder import TextEncoder
     from lampbench.llm import FrozenLLM
 
+T = TypeVar("T")
 ROLES = ("llm", "encoder", "retriever")
 
 
@@ -68,11 +71,8 @@ class Models:
         from lampbench.llm import FrozenLLM
 
         c = self.choice
-        self._read(c.llm)
-        self._identities.clear()  # the hub may have a newer one than this machine had
-        return FrozenLLM.load(
-            c.llm, device=c.device, dtype=c.dtype, offline=c.offline, chat_template=c.chat_template
-        )
+        options: dict[str, Any] = {"device": c.device, "dtype": c.dtype, "offline": c.offline}
+        return self._loaded(c.llm, lambda: FrozenLLM.load(c.llm, **options, chat_template=c.chat_template))
 
     @cached_property
     def encoder(self) -> TextEncoder:
@@ -91,10 +91,24 @@ class Models:
         from lampbench.encoder import TextEncoder
 
         c = self.choice
-        self._read(name)
-        self._identities.clear()
+        options: dict[str, Any] = {"device": c.device, "dtype": dtype, "offline": c.offline}
         with quiet_transformers():
-            return TextEncoder.load(name, device=c.device, dtype=dtype, offline=c.offline)
+            return self._loaded(name, lambda: TextEncoder.load(name, **options))
+
+    def _loaded(self, name: str, load: Callable[[], T]) -> T:
+        """What `load` gives.
+
+        Raises:
+            RequestError: somebody wrote to its folder meanwhile, so that nobody knows what was loaded.
+        """
+        before = self._read(name)
+        model = load()
+        self._identities.clear()  # the hub may have had a newer one than this machine
+        if Path(name).expanduser().is_dir() and self._read(name) != before:
+            raise RequestError(
+                f"model folder '{name}' has changed while it was loaded: wait until it is written"
+            )
+        return model
 
     def identity(self, role: str) -> dict[str, Any]:
         """What decides the outputs of a model: its id, its revision, its precision, how it is addressed, and the

@@ -16,6 +16,7 @@ from lampbench.embeddings import EmbeddingStore
 from lampbench.encoder import TextEncoder
 from lampbench.errors import RequestError
 from lampbench.identity import hub_commit, library_versions, model_revision
+from lampbench.llm import FrozenLLM
 from lampbench.models import ModelChoice, Models
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -154,6 +155,22 @@ def test_an_adapter_is_what_it_contains_on_what_it_is_loaded_on(tmp_path: Path) 
     assert None not in seen
     (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "lamp/nowhere"}))
     assert model_revision(adapter) is None
+
+
+def test_a_folder_that_is_written_while_it_is_loaded_is_refused(
+    tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(tiny_llm, tmp_path / "llm"))
+    load = FrozenLLM.load
+
+    def written_meanwhile(*args: object, **options: object) -> FrozenLLM:
+        llm = load(*args, **options)  # type: ignore[arg-type]
+        (folder / "generation_config.json").write_text("{}")
+        return llm
+
+    monkeypatch.setattr(FrozenLLM, "load", written_meanwhile)
+    with pytest.raises(RequestError, match=r"model folder '.*llm' has changed while it was loaded"):
+        models_of(folder).get("llm")
 
 
 # The hub
