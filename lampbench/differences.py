@@ -22,8 +22,20 @@ if TYPE_CHECKING:
     from lampbench.request import Job
 
 MOST = 3  # differences that are told; of many, the first tell enough
-ASKED = ("models", "options", "limits", "data", "limit", "setting", "split", "questions", "train", "seed")
-"""What of a spec is asked for; the rest is how lampbench and its methods answer."""
+GIVEN = (
+    "models",
+    "options",
+    "limits",
+    "data",
+    "limit",
+    "setting",
+    "split",
+    "questions",
+    "train",
+    "seed",
+    "libraries",
+)
+"""What of a spec is asked for or installed; the rest is how lampbench and its methods answer."""
 WORDS = {"questions": "questions (hash)", "train": "training questions (hash)", "file": "method file"}
 
 
@@ -37,8 +49,8 @@ class Difference:
 
     @property
     def is_of_code(self) -> bool:
-        """Whether the same was asked of other code."""
-        return not any(part in ASKED for part in self.name.split("."))
+        """Whether the same was asked of other code of lampbench or of a method."""
+        return not any(part in GIVEN for part in self.name.split("."))
 
     def __str__(self) -> str:
         groups = ("models", "options", "uses", "limits")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,26 @@ def finished(session: Session, job: Job, questions: Questions) -> Record | None:
         return record
     answers = record.spec is None and not differences(record, spec, session, job, questions)
     return record if answers else None
+
+
+def reasons_anew(session: Session, asked: Sequence[tuple[Job, Questions]]) -> list[str]:
+    """Why complete runs, which do not answer what is asked, are made again: a line for each.
+
+    Raises:
+        RequestError: without `--fresh` one of them is not.
+    """
+    reasons, refusals = [], []
+    for job, questions in asked:
+        try:
+            reason = why_anew(session, job, questions)
+        except RequestError as error:
+            refusals.append(str(error))
+        else:
+            reasons += [reason] if reason else []
+    if refusals:
+        more = f" ({len(refusals) - 1} more runs likewise)" if len(refusals) > 1 else ""
+        raise RequestError(refusals[0] + more)
+    return reasons
 
 
 def why_anew(session: Session, job: Job, questions: Questions) -> str | None:

@@ -18,7 +18,7 @@ from lampbench.fitting import Session
 from lampbench.job import Questions, run_job
 from lampbench.models import ROLES, Models, model_name
 from lampbench.paths import CACHE_REMEDY, cache_dir, expanded, require_writable
-from lampbench.place import find_finished, folder_of, why_anew
+from lampbench.place import find_finished, folder_of, reasons_anew
 from lampbench.preset import MINI_DATA
 from lampbench.progress import Progress
 from lampbench.record import RECORD, Record, shareable
@@ -85,10 +85,8 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
     todo = [(number, job) for number, job in enumerate(plan.jobs) if number not in records]
     _tell_kept(list(records.values()), progress)
     if not plan.request.fresh:
-        for _, job in todo:
-            why = why_anew(session, job, questions[job.task.name])
-            if why is not None:
-                progress.warn(why)
+        for reason in reasons_anew(session, [(job, questions[job.task.name]) for _, job in todo]):
+            progress.warn(reason)
     if todo:
         _require_results(plan)
         require_writable(session.cache, "cache folder", CACHE_REMEDY)

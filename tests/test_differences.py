@@ -206,6 +206,23 @@ def test_what_an_older_record_cannot_tell_passes(run_here: Runner) -> None:
     assert content(kept) == before
 
 
+def test_the_first_of_several_refusals_is_told_with_their_number(run_here: Runner, folder: Path) -> None:
+    run_here("adhoc,bm25,recency")
+    preset = folder / "tiny.toml"
+    preset.write_text(preset.read_text().replace("default = 5", "default = 4"))
+    with pytest.raises(RequestError, match=r"adhoc/seed0 .* with --fresh \(2 more runs likewise\)$"):
+        run_here("adhoc,bm25,recency")
+
+
+def test_other_libraries_replace_nothing_unasked(run_here: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    (first,) = run_here("adhoc")
+    before = content(first)
+    monkeypatch.setattr("lampbench.models.library_versions", lambda *names: {"torch": "1.0"})
+    with pytest.raises(RequestError, match=r"another run, with .*llm libraries torch .* and not 1\.0"):
+        run_here("adhoc")
+    assert content(first) == before
+
+
 def test_a_limit_is_told_in_words(run_here: Runner) -> None:
     run_here("adhoc", suite="mine")
     with pytest.raises(RequestError, match="is another run, with limit None and not 3: choose another"):
