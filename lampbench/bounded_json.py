@@ -52,18 +52,24 @@ def _constant(name: str) -> float:
     raise BadJson(f"{name}, which is no number in JSON")
 
 
-_DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=_constant)
+_FINITE = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=_constant)
+_ANY = json.JSONDecoder(parse_int=_integer, parse_float=_float)
 
 
-def decode_value(text: str, start: int) -> tuple[Any, int]:
-    """The JSON value at a position, of bounded depth and with finite numbers of bounded length, and its end.
+def decode_value(text: str, start: int, finite: bool = True) -> tuple[Any, int]:
+    """The JSON value at a position, of bounded depth and with numbers of bounded length, and its end.
+
+    Args:
+        text: holds it.
+        start: where it begins.
+        finite: refuse NaN and Infinity, which Python reads though they are no JSON.
 
     Raises:
         BadJson: the bounds are exceeded.
         json.JSONDecodeError: it is no JSON.
     """
     try:
-        value, end = _DECODER.raw_decode(text, start)
+        value, end = (_FINITE if finite else _ANY).raw_decode(text, start)
     except RecursionError:
         raise BadJson(_TOO_DEEP) from None
     # Level by level, so that no depth can exhaust the stack.
@@ -80,7 +86,7 @@ def decode_value(text: str, start: int) -> tuple[Any, int]:
     raise BadJson(_TOO_DEEP)
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, finite: bool = True) -> Any:
     """The value of a JSON text that anybody may have written; a byte order mark before it is passed over.
 
     Raises:
@@ -89,7 +95,7 @@ def parse_json(text: str | bytes) -> Any:
     try:
         text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
         start = len(text) - len(text.lstrip(" \t\n\r"))
-        value, end = decode_value(text, start)
+        value, end = decode_value(text, start, finite)
         if text[end:].strip(" \t\n\r"):
             raise json.JSONDecodeError("there is more after its end", text, end)
     except UnicodeDecodeError as error:
@@ -99,14 +105,14 @@ def parse_json(text: str | bytes) -> Any:
     return value
 
 
-def read_json(path: Path) -> Any:
-    """The value in a JSON file that anybody may have written.
+def read_json(path: Path, finite: bool = True) -> Any:
+    """The value in a JSON file that anybody may have written; see `decode_value`.
 
     Raises:
         OSError: it cannot be read, is no regular file, or has more than LARGEST_JSON bytes.
         BadJson: see parse_json.
     """
-    return parse_json(read_regular(path, LARGEST_JSON))
+    return parse_json(read_regular(path, LARGEST_JSON), finite)
 
 
 def without_lone_surrogates(value: Any) -> Any:

@@ -71,7 +71,7 @@ def read_object(kind: str, path: Path) -> dict[str, Any]:
         RequestError: it is none.
     """
     try:
-        content = read_json(path)
+        content = read_json(path, finite=False)  # the library that writes them has infinite limits
     except (OSError, BadJson) as error:
         raise RequestError(
             f"{kind} folder '{path.parent}': {path.name} is not valid JSON ({error})"

@@ -137,6 +137,12 @@ def test_a_number_that_is_none_or_has_no_end_is_refused(number: str, reason: str
             items(f"[{text}]".encode(), 3)
 
 
+def test_infinite_numbers_are_read_where_they_are_asked_for() -> None:
+    assert parse_json('{"limits": [0.0, Infinity]}', finite=False) == {"limits": [0.0, math.inf]}
+    with pytest.raises(BadJson, match="1e400"):
+        parse_json("1e400", finite=False)
+
+
 def test_large_numbers_that_are_some_are_read() -> None:
     numbers = [10**LONGEST_NUMBER - 1, -(2**63), 1e308, 5e-324, 1e-999]
     text = json.dumps(numbers[:4])[:-1] + ", 1e-999]"
