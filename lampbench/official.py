@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class SourceFile:
             self._file = open_regular(path)
         except OSError as error:
             raise RequestError(f"cannot read {path}: {error.strerror or error}") from None
+        self._state = self._state_now()
 
     def __enter__(self) -> SourceFile:
         return self
@@ -74,11 +76,17 @@ class SourceFile:
         self._file.close()
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes of the file."""
+        """The next bytes of the file.
+
+        Raises:
+            RequestError: it cannot be read, or it has changed by the time its end is reached.
+        """
         try:
             block = self._file.read(size)
         except OSError as error:
             raise RequestError(f"cannot read {self.path}: {error.strerror or error}") from None
+        if not block and self._state != self._state_now():
+            raise RequestError(f"{self.path} changed while it was read: is it still being downloaded?")
         self._hash.update(block)
         if self._on_read is not None:
             self._on_read(len(block))
@@ -146,6 +154,10 @@ class SourceFile:
         except BadJson as error:
             raise self._invalid(error, f"after gold {number}") from None
         self.task = entries.task
+
+    def _state_now(self) -> tuple[int, int]:
+        state = os.fstat(self._file.fileno())
+        return state.st_size, state.st_mtime_ns
 
     def _invalid(self, error: BadJson, place: str) -> RequestError:
         problem, reason = "cannot be read as JSON", str(error)

@@ -161,10 +161,11 @@ def test_a_file_that_is_cut_while_it_is_read_is_named(tmp_path: Path) -> None:
         if name == path.name:
             os.truncate(path, 2**21 + 100)
 
-    with pytest.raises(
-        RequestError, match=r"dev_questions\.json is not whole JSON after record \d+: the file ends"
-    ):
+    with pytest.raises(RequestError, match=r"dev_questions\.json changed while it was read"):
         prepare_task(tmp_path, "LaMP-3", on_progress=cut)
+    write_json(path, [question("LaMP-3", f"q{i}", 40) for i in range(2500)])
+    (split,) = audit(tmp_path, "LaMP-3", on_progress=cut).splits
+    assert "changed while it was read: is it still being downloaded?" in split.broken[0]
 
 
 def test_the_audit_goes_on_after_each_bad_file(tmp_path: Path) -> None:
