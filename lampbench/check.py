@@ -139,7 +139,7 @@ def _rule(report: CheckReport, name: str) -> Iterator[None]:
         yield
     except _Broken as error:
         report.failures.append((name, str(error)))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         at = traceback.extract_tb(error.__traceback__)[-1]
         place = "" if isinstance(error, LampbenchError) else f" ({Path(at.filename).name}, line {at.lineno})"
         report.failures.append((name, f"{type(error).__name__}: {' '.join(str(error).split())}{place}"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _status_of(words: Sequence[str]) -> int:
     """Do what the words say; the exit status. What went wrong is told in one line, a bug is raised."""
     try:
+        _refuse_empty(words)
         status = app(args=words, standalone_mode=False, prog_name="lampbench")
         if status == 130:  # what typer makes of Ctrl-C
             return _interrupted()
@@ -99,6 +101,14 @@ def _status_of(words: Sequence[str]) -> int:
         sys.excepthook = print_bug
         raise
     return int(status or 0)
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """No option takes an empty text; it comes of a shell variable that is not set, and would mean the default."""
+    for number, word in enumerate(words):
+        if not word or re.fullmatch(r"--[\w-]+=", word):
+            where = word.rstrip("=") or ["lampbench", *words][number]
+            raise RequestError(f"an empty value after {where}: is a variable of the shell not set?")
 
 
 def _complain(message: str, status: int) -> int:
@@ -131,7 +141,7 @@ def _limit(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise RequestError(f"--limit {text}: write an integer") from None
+        raise RequestError(f"--limit {short(text)}: write an integer") from None
 
 
 @app.command()

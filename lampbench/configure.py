@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union
 
-from lampbench.errors import RequestError, unknown
+from lampbench.errors import RequestError, short, unknown
 
 C = TypeVar("C")
 
@@ -66,7 +66,7 @@ def make_config(config: type[C], values: Mapping[str, Any], *, owner: str) -> C:
             )
         except ValueError:
             wanted = describe(hints[name])
-            raise RequestError(f"option {name} of {owner} must be {wanted}, not '{value}'") from None
+            raise RequestError(f"option {name} of {owner} must be {wanted}, not '{short(value)}'") from None
     try:
         return config(**converted)
     except (TypeError, ValueError) as error:

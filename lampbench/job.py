@@ -15,7 +15,7 @@ from lampbench.choice import ChoiceRecord, count_chosen, weigh_choice
 from lampbench.cost import PREDICT, Cost, CostMeter
 from lampbench.dates import undated_rows
 from lampbench.environment import environment, reset_peaks
-from lampbench.errors import LampbenchError, RunError
+from lampbench.errors import LampbenchError, RunError, described
 from lampbench.extraction import is_ambiguous
 from lampbench.fitting import Fitted, Session
 from lampbench.frozen import weights_fingerprint
@@ -156,10 +156,12 @@ def _attempted(session: Session, job: Job, questions: Questions, command: str, w
                 session.generations.withdraw()
             session.discard(job.method, job.config, job.task, job.seed, job.settings)
         record = replace(record, cost=meter.cost(), finished=now())
-        if isinstance(error, Exception):
-            told = str(error) if isinstance(error, LampbenchError) else f"{type(error).__name__}: {error}"
+        if isinstance(error, (Exception, SystemExit)):
+            told = str(error) if isinstance(error, LampbenchError) else described(error)
             record = replace(record, status="failed", error=shareable(" ".join(told.split())))
         write_record_into(work, record)
+        if isinstance(error, SystemExit):  # else it would end the program, other runs and all, in silence
+            raise RunError(f"method '{job.method.name}' ended its run by {described(error)}") from error
         raise
     write_record_into(work, record)
     log.settle()

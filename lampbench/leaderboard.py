@@ -99,6 +99,8 @@ def write_leaderboard(path: str | Path, board: Leaderboard, format: str | None =
     text = render(board, format or format_of(path))
     if not path.parent.is_dir():
         raise RequestError(f"--output {path}: no such folder {path.parent}; make it first")
+    if path.is_symlink():  # /dev/stdout is one: the link would be replaced, not what it leads to
+        raise RequestError(f"--output {path} is a link: name the file itself; - prints the leaderboard")
     if path.exists() and not _own(path):
         raise RequestError(
             f"--output {path}: what is there was not made by lampbench leaderboard; name another file, or "
@@ -112,7 +114,7 @@ def default_output(results: str | Path, suite: str | None = None) -> Path:
     """Where the leaderboard of these results goes unless somebody says: leaderboard.md is that of the whole folder
     `results` beside it, and any other is printed (`-`).
     """
-    whole = suite is None and Path(results).resolve() == Path("results").resolve()
+    whole = suite is None and expanded(results).resolve() == Path("results").resolve()
     return Path("leaderboard.md" if whole else "-")
 
 

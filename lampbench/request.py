@@ -6,12 +6,12 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from lampbench.configure import Setting, as_dict, parse_settings
-from lampbench.errors import RequestError, unknown
+from lampbench.errors import RequestError, short, unknown
 from lampbench.extraction import EXTRACTIONS
 from lampbench.foundations import Foundations, method_config
 from lampbench.method import RunSettings
@@ -190,12 +190,14 @@ def make_plan(request: RunRequest) -> Plan:
 
 
 def _at_home(request: RunRequest) -> RunRequest:
-    """The request with the home folder in place of `~` in its paths."""
-    paths = {name: getattr(request, name) for name in ("data", "llm", "encoder", "retriever", "results")}
-    written: dict[str, Any] = {
-        name: str(expanded(path)) for name, path in paths.items() if str(path).startswith("~")
-    }
-    return replace(request, **written)
+    """The request with the home folder in place of `~` in its paths; an empty value is refused."""
+    found: dict[str, Any] = {f.name: getattr(request, f.name) for f in fields(request)}
+    for name, value in found.items():
+        if value == "":  # such as "$UNSET": what the preset says is not what was meant
+            raise RequestError(f"--{name.replace('_', '-')} is empty: give a value, or leave it out")
+        if name in ("data", "llm", "encoder", "retriever", "results") and str(value).startswith("~"):
+            found[name] = str(expanded(value))
+    return RunRequest(**found)
 
 
 # Methods and their options
@@ -356,8 +358,8 @@ def _seeds(value: int | str | Sequence[int]) -> list[int]:
         seeds = list(dict.fromkeys(int(part) for part in parts))
     except ValueError:
         raise RequestError(f"--seed {value}: write an integer, or several with commas") from None
-    if not seeds or any(seed < 0 for seed in seeds):
-        raise RequestError(f"--seed {value}: seeds are integers from 0")
+    if not seeds or any(not 0 <= seed < 2**32 for seed in seeds):  # what every library takes
+        raise RequestError(f"--seed {short(value)}: seeds are integers from 0 to {2**32 - 1}")
     return seeds
 
 

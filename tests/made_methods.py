@@ -51,6 +51,8 @@ class Method(lampbench.method.Method):
             if str(number) == at:
                 if trick == "raise":
                     raise ValueError("as you\\nlike it")
+                if trick == "exit":
+                    raise SystemExit(0)
                 if trick == "interrupt":
                     raise KeyboardInterrupt
                 if trick == "kill":

@@ -279,6 +279,20 @@ def test_check_tells_what_is_wrong(command: Command, tmp_path: Path) -> None:
     assert json.loads(out)[0]["passed"] is True
 
 
+def test_check_goes_on_after_a_method_that_ends_the_program(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "leaver.py").write_text(
+        "import sys\n"
+        "import lampbench.method\n"
+        "class Method(lampbench.method.Method):\n"
+        "    name = 'leaver'\n"
+        "    def predict(self, bench, examples):\n"
+        "        sys.exit(0)\n"
+    )
+    status, out, err = command("check", "leaver", "--methods-dir", tmp_path)
+    assert (status, err) == (1, "")
+    assert out.count("one answer per question, in order: SystemExit: 0 (leaver.py, line 6)") == 3
+
+
 def test_the_mark_of_the_best_is_explained_and_values_printed_alike_share_it(tmp_path: Path) -> None:
     values = {"one": 0.50004, "two": 0.49996, "three": 0.4}
     records = [

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from made_commands import Command, run_words
+from made_results import add_run
 
+from lampbench import run
 from lampbench.errors import RequestError
 
 Change = Callable[[Path], object]
@@ -66,6 +68,18 @@ BAD_WORDS: list[tuple[list[str], list[str]]] = [
     (["--limit", "2.5"], ["--limit 2.5: write an integer"]),
     (["--seed", "one"], ["--seed one: write an integer"]),
     (["--seed", "-1"], ["seeds are integers from 0"]),
+    (["--seed", str(2**32)], ["seeds are integers from 0 to 4294967295"]),
+    (["--seed", "9" * 5000], ["--seed 999"]),
+    (["--limit", "9" * 5000], ["--limit 999", "…: write an integer"]),
+    (
+        ["--method", "bm25", "--set", f"k={'9' * 5000}"],
+        ["option k of bm25 must be an integer, not '999", "…'"],
+    ),
+    (["--llm", ""], ["an empty value after --llm"]),
+    (["--results="], ["an empty value after --results"]),
+    (["--setting", ""], ["an empty value after --setting"]),
+    (["--extract", ""], ["an empty value after --extract"]),
+    (["--methods-dir", ""], ["an empty value after --methods-dir"]),
     (["--variant", "a/b"], ["--variant 'a/b'"]),
     (["--suite", "../x"], ["--suite '../x'"]),
     (["--set", "k=2"], ["unknown option of adhoc 'k'"]),
@@ -324,3 +338,18 @@ def test_a_folder_is_scored_in_one_call(command: Command, place: Path) -> None:
     status, out, _ = command("score", predictions, place / "data")
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()[1:]] == ["LaMP-3", "LaMP-3", "LaMP-7", "LaMP-7"]
+
+
+@pytest.mark.parametrize("name", ["llm", "data", "setting", "extract", "dtype", "results"])
+def test_an_empty_value_from_python_is_not_taken_for_the_presets(place: Path, name: str) -> None:
+    with pytest.raises(RequestError, match=f"--{name} is empty"):
+        run("adhoc", "LaMP-3", preset=str(place / "tiny.toml"), progress="none", **{name: ""})
+
+
+def test_a_link_is_not_replaced_by_the_leaderboard(command: Command, tmp_path: Path) -> None:
+    add_run(tmp_path, "alpha")
+    (tmp_path / "target").write_text("")
+    (tmp_path / "link.md").symlink_to(tmp_path / "target")
+    line = only_line(command("leaderboard", "--results", tmp_path, "-o", tmp_path / "link.md"))
+    assert "link.md is a link: name the file itself" in line
+    assert (tmp_path / "link.md").is_symlink()

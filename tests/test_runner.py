@@ -398,6 +398,7 @@ def test_a_process_killed_while_training_ends_with_the_same_weights(run_here: Ru
     ("trick", "message"),
     [
         ("raise:2", "ValueError: as you like it"),
+        ("exit:2", "SystemExit: 0"),
         ("skip:5", "method 'trickster' gave no prediction for question '"),
         ("skip:1", "Prediction objects, one per example, in order"),
         ("swap:1", "method 'trickster' answered question 'elsewhere' where '"),
