@@ -117,7 +117,7 @@ _LOOSE = r"[\s*_`\"'“”(\[{]"
 _ANNOUNCED = re.compile(
     r"(?:(?P<mark><answer>|\\boxed\{(?:\\text\{)?)|"
     r"(?P<final>\b(?:final|overall|total)\s+)?\b(?:answer|rating|score|tag|label|verdict|choice|prediction)\b"
-    r"[*_`\"']*(?:\s*\([^()\n]*\))?(?:\s+(?:for|of)\s+(?:the|this|my)\s+[\w ]{1,30}?)?[*_`\"'\s]*"
+    r"[*_`\"']*(?:\s*\([^()\n]*\)|[^\d.!?;:=\n]{1,60}?)?[*_`\"'\s]*"  # (out of 5), for this movie
     r"(?:\b(?:is|was|of|would be|should be|will be)\b|[:=→–-]+>?))"
     rf"(?:{_LOOSE}|:|\b(?:a|an|the|probably|likely|clearly|definitely|option|reference|paper)\b)*$",
     re.IGNORECASE,
