@@ -29,10 +29,13 @@ from lampbench.digests import digest
 from lampbench.errors import RunError
 from lampbench.jsonfile import compact, plain
 from lampbench.prediction import Prediction
+from lampbench.regular_file import read_regular
 from lampbench.replacing import replacing
 from lampbench.seals import Say
 
 Line = dict[str, Any]
+
+LARGEST_LOG = 2**30  # bytes; 20,000 answers with all that a thinking LLM said take 200 MB
 
 
 def line_of(prediction: Prediction, user: str | None = None) -> Line:
@@ -216,9 +219,13 @@ class PredictionLog:
 
 
 def _content(path: Path) -> bytes:
-    """The content of a file; nothing if it is not there."""
+    """The content of a file; nothing if it is not there.
+
+    Raises:
+        RunError: it cannot be read, is no regular file, or has more than LARGEST_LOG bytes.
+    """
     try:
-        return path.read_bytes()
+        return read_regular(path, LARGEST_LOG)
     except FileNotFoundError:
         return b""
     except OSError as error:

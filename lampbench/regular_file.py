@@ -40,7 +40,6 @@ def read_regular(path: Path, at_most: int) -> bytes:
         OSError: as open_regular, or the file is larger.
     """
     with open_regular(path) as file:
-        content = file.read(at_most + 1)
-    if len(content) > at_most:
-        raise OSError(errno.EFBIG, f"it has more than {at_most / 2**20:.0f} MiB", os.fspath(path))
-    return content
+        if os.fstat(file.fileno()).st_size > at_most:
+            raise OSError(errno.EFBIG, f"it has more than {at_most / 2**20:.0f} MiB", os.fspath(path))
+        return file.read()

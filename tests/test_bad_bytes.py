@@ -19,7 +19,7 @@ from lampbench import official, prediction_sources, regular_file
 from lampbench.audit import audit
 from lampbench.data import open_task
 from lampbench.errors import LampbenchError, RequestError, RunError
-from lampbench.prediction_log import PredictionLog, read_predictions
+from lampbench.prediction_log import LARGEST_LOG, PredictionLog, read_predictions
 from lampbench.prepare import prepare_task
 from lampbench.preset import load_preset
 from lampbench.record import read_record
@@ -139,6 +139,14 @@ def test_a_file_that_may_not_be_read_is_named(
         monkeypatch.setattr(module, "open_regular", refuse)
     with pytest.raises(RequestError, match=f"{tmp_path}.*Permission denied"):
         read()
+
+
+def test_a_prediction_log_without_bounds_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.jsonl"
+    path.touch()
+    os.truncate(path, LARGEST_LOG + 1)  # a hole: it takes no disk
+    with pytest.raises(RunError, match=r"predictions\.jsonl: it has more than 1024 MiB"):
+        read_predictions(path)
 
 
 def test_devices_and_folders_are_no_files(tmp_path: Path) -> None:
