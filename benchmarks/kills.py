@@ -155,6 +155,7 @@ def main() -> int:
     parser.add_argument("--method", default="adhoc,bm25,prompt-tuning", help="methods, with commas")
     parser.add_argument("--task", default="LaMP-3")
     parser.add_argument("--preset", default="mini")
+    parser.add_argument("--set", action="append", default=[], help="METHOD.OPTION=VALUE, for that method")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     asked = parser.parse_args()
@@ -162,7 +163,8 @@ def main() -> int:
     print(f"{'method':<16}{'rounds':>8}{'kills':>8}{'lost':>8}{'same':>8}  left")
     for method in asked.method.split(","):
         with tempfile.TemporaryDirectory() as folder:
-            options = {"method": method, "task": asked.task, "preset": asked.preset}
+            own = [words for words in asked.set if words.startswith(f"{method}.")]
+            options = {"method": method, "task": asked.task, "preset": asked.preset, "set": own}
             played = list(rounds(options, asked.rounds, Path(folder), asked.seed))
         kills, lost, same = (sum(getattr(one, name) for one in played) for name in ("kills", "lost", "same"))
         left = sorted({name for one in played for name in one.left})

@@ -41,6 +41,14 @@ def is_moving(folder: Path) -> bool:
     return left and not (attempt / RECORD).is_file()
 
 
+def discard(folder: Path) -> None:
+    """Remove the attempt at the run in `folder`; the record last, without which it would be on its way."""
+    attempt = attempt_beside(folder)
+    for name in (PREDICTIONS, OFFICIAL):
+        (attempt / name).unlink(missing_ok=True)
+    shutil.rmtree(attempt, ignore_errors=True)
+
+
 def take_place(folder: Path) -> None:
     """Put the attempt, which is complete or on its way, in the place of the run in `folder`. Call it under the
     run's lock.

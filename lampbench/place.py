@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lampbench.attempts import PREDICTIONS, RECORD, attempt_beside, is_moving, take_place
+from lampbench.attempts import PREDICTIONS, RECORD, attempt_beside, discard, is_moving, take_place
 from lampbench.configure import as_dict
 from lampbench.differences import differences, sentence
 from lampbench.errors import RequestError, RunError
@@ -112,7 +111,8 @@ def settle(folder: Path) -> None:
         RunError: a file cannot be moved.
     """
     attempt = earlier_record(attempt_beside(folder))
-    if is_moving(folder) or (attempt is not None and attempt.status == "complete"):
+    is_whole = attempt is not None and attempt.status == "complete" and _predictions_are_there(attempt)
+    if is_whole or is_moving(folder):
         take_place(folder)
     record = earlier_record(folder)
     if record is not None and record.status == "complete":
@@ -124,7 +124,7 @@ def working_folder(folder: Path) -> Path:
     record = earlier_record(folder)
     if (folder / RECORD).is_file() and (record is None or record.status == "complete"):
         return attempt_beside(folder)
-    shutil.rmtree(attempt_beside(folder), ignore_errors=True)  # of a run that is no longer there
+    discard(folder)  # of a run that is no longer there
     return folder
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from made_methods import LEARNER, PRESET, TRICKSTER
 
-from lampbench.attempts import OFFICIAL, PREDICTIONS, RECORD, attempt_beside, take_place
+from lampbench.attempts import OFFICIAL, PREDICTIONS, RECORD, attempt_beside, discard, is_moving, take_place
 from lampbench.errors import RunError
+from lampbench.place import settle
 from lampbench.prediction_log import PredictionLog, read_predictions
 from lampbench.record import Record
 from lampbench.results_folder import load_attempts, load_records
@@ -142,6 +143,31 @@ def test_the_official_file_of_the_run_before_goes_with_it(tmp_path: Path) -> Non
             (place / name).write_text(names[0])
     take_place(folder)
     assert contents(tmp_path) == {f"seed0/{name}": b"new" for name in (RECORD, PREDICTIONS)}
+
+
+def test_a_discarded_attempt_is_never_taken_for_one_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "seed0"
+    attempt_beside(folder).mkdir()
+    for name in (RECORD, PREDICTIONS, OFFICIAL):
+        (attempt_beside(folder) / name).write_text("old")
+    monkeypatch.setattr(
+        "lampbench.attempts.shutil.rmtree", lambda path, **_: (path / RECORD).unlink()
+    )  # killed
+    discard(folder)
+    assert not is_moving(folder)
+
+
+def test_a_damaged_attempt_takes_no_place(run_here: Runner, folder: Path) -> None:
+    (old,) = run_here("trickster", limit=3, suite="s")
+    (new,) = run_here("trickster", suite="s", results=folder / "elsewhere")
+    assert old.folder is not None
+    assert new.folder is not None
+    shutil.copytree(new.folder, attempt_beside(old.folder))
+    (attempt_beside(old.folder) / PREDICTIONS).write_text("")
+    settle(old.folder)
+    assert the_run(folder / "results") == old
 
 
 def test_two_commands_that_make_one_run_make_it_once(folder: Path) -> None:
