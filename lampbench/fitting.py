@@ -144,10 +144,7 @@ class Session:
             for name, other in self._below(method, config, task).items()
         }
         needs = instance(method, config).needs
-        code = {}
-        if for_fit:
-            others = self.plan.foundations.below(method, config, task).values()
-            code = {"code": [m.learns_with for m in (method, *(other.method for other in others))]}
+        code = {"code": self.code(method, config, task)} if for_fit else {}
         return code | {
             "format": FORMAT,
             "method": method.name,
@@ -164,6 +161,11 @@ class Session:
             **({} if settings.extract == "none" else {"extraction": EXTRACTION_VERSION}),
             "seed": seed,
         }
+
+    def code(self, method: LoadedMethod, config: Any, task: Task) -> list[str]:
+        """Fingerprints of the code that the method learns and answers with, and those that it is built on."""
+        others = self.plan.foundations.below(method, config, task).values()
+        return [m.learns_with for m in (method, *(other.method for other in others))]
 
     def fitted(
         self,

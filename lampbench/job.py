@@ -124,6 +124,11 @@ def _attempted(session: Session, job: Job, questions: Questions, command: str, w
     earlier = earlier_record(work)
     log = PredictionLog(work / PREDICTIONS, session.progress.say)
     resumed = earlier is not None and earlier.request == request_key(spec) and earlier.status != "complete"
+    if resumed and earlier is not None and earlier.code != session.code(job.method, job.config, job.task):
+        session.progress.say(
+            f"{earlier.name} begins anew: lampbench's code has changed since it was interrupted"
+        )
+        resumed = False
     if not resumed or session.plan.request.fresh:
         earlier = None
         log.clear()
@@ -387,6 +392,7 @@ def _first_record(
         generation=_generation(plan, job),
         request=request_key(spec),
         spec=without_folders(plain(spec), marked=True),
+        code=session.code(job.method, job.config, job.task),
         command=command,
         prompt_version=PROMPT_VERSION,
         environment=environment(),

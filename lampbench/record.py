@@ -180,6 +180,9 @@ class Record:
             if the two keys are equal, or if it is too old for that and tells nothing to the contrary.
         spec: everything that decides the result, of which `request` is the hash, by name; folders are left out of
             it (see `without_folders`). None in records of schema 1 and 2.
+        code: fingerprints of the code that the method and those that it is built on learn and answer with. A
+            complete run is not made out of date by other code of lampbench, but an interrupted one goes on with
+            the same code only.
         command: the command, made shareable.
         prompt_version: version of the prompt templates.
         retriever: the model of dense retrieval, where it is not the encoder.
@@ -218,6 +221,7 @@ class Record:
     started: str | None = None
     finished: str | None = None
     spec: dict[str, Any] | None = None
+    code: list[str] = field(default_factory=list)
     folder: Path | None = field(default=None, compare=False, metadata=NOT_IN_FILE)
 
     @property

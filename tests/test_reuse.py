@@ -171,6 +171,21 @@ def test_an_interrupted_run_counts_every_answer_once(
     assert cost.reused_generations == 1
 
 
+def test_an_interrupted_run_goes_on_with_the_same_code_only(
+    run_here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRICK", "interrupt:4")
+    with pytest.raises(KeyboardInterrupt):
+        run_here("trickster")
+    monkeypatch.setenv("TRICK", "")
+    monkeypatch.setattr("lampbench.registry.code_print", lambda cls, *file: "other code")
+    cost = run_here("trickster").cost
+    assert (cost.examples, cost.llm_calls + cost.reused_generations) == (
+        6,
+        6,
+    )  # each was asked for anew, once
+
+
 def test_a_spoilt_llm_leaves_no_answer_behind(run_here: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRICK", "melt")
     with pytest.raises(RunError, match="changed the frozen LLM"):
