@@ -8,23 +8,24 @@ methods that are built on them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from lampbench.extraction import Extract, extract
+from lampbench.item_table import ItemTable
 from lampbench.prediction import Prediction
-from lampbench.vectors import ItemVectors
+from lampbench.vectors import ItemVectors, rows_of_items
 
 if TYPE_CHECKING:
     import torch
 
-    from lampbench.data import Example, ItemTable, Split, TaskData
+    from lampbench.data import Example, Split
     from lampbench.encoder import TextEncoder
     from lampbench.fitting import Fitted
     from lampbench.generations import GenerationCache
@@ -61,16 +62,30 @@ class Shared:
     """What the bench of a method shares with those of the methods that it is built on.
 
     Attributes:
-        items: all distinct profile items; at prediction a view may add rows at the end (`lampbench.views`).
+        items: the profile items that a method may see; at prediction a view may add rows (`lampbench.views`).
         calls: prompts that the LLM has answered, whoever asked.
         reused: prompts whose answers were made before and only looked up.
         reused_seconds: the time that the LLM took for the latter when they were made.
+        asked: tokens of the prompts and answers that were no predictions, by kind.
     """
 
     items: ItemTable
     calls: int = 0
     reused: int = 0
     reused_seconds: float = 0.0
+    asked: Counter[str] = field(default_factory=Counter)
+
+    def heard(self, answer: Generation, *, reused: bool = False, predicts: bool = False) -> None:
+        """Count an answer; the tokens of one that `predicts` are counted with the prediction."""
+        if reused:
+            self.reused += 1
+            self.reused_seconds += answer.seconds
+        else:
+            self.calls += 1
+        if not predicts:
+            self.asked.update(
+                prompt=answer.prompt_tokens, soft=answer.soft_tokens, generated=answer.generated_tokens
+            )
 
 
 class Bench:
@@ -78,7 +93,7 @@ class Bench:
 
     Attributes:
         task: the task.
-        data: its questions and items.
+        setting: `user` (dev users are new users) or `time` (the same users, later questions).
         settings: the limits of generation.
         seed: the seed of this run.
         folder: where this method keeps what it learns (created on first use).
@@ -88,7 +103,8 @@ class Bench:
     def __init__(
         self,
         task: Task,
-        data: TaskData,
+        setting: str,
+        items: ItemTable,
         models: Models,
         settings: RunSettings,
         *,
@@ -100,7 +116,7 @@ class Bench:
         generations: GenerationCache | None = None,
     ) -> None:
         self.task = task
-        self.data = data
+        self.setting = setting
         self.settings = settings
         self.seed = seed
         self.folder = folder
@@ -109,7 +125,8 @@ class Bench:
         self._progress = progress
         self._other = other
         self._generations = generations
-        self.shared = Shared(data.items)
+        self.shared = Shared(items)
+        self._llm: tuple[FrozenLLM, FrozenLLM] | None = None
         self.training: TrainSettings | None = None
         self.history_fields: Fields = "released"
 
@@ -117,8 +134,14 @@ class Bench:
 
     @property
     def llm(self) -> FrozenLLM:
-        """The frozen LLM. No method may change its weights; the runner checks."""
-        return self._models.llm
+        """The frozen LLM. No method may change its weights, which the runner checks; its answers are counted,
+        whichever way it is asked. What asks it for more than the answer to a question does so by `ask`, which
+        keeps what was answered."""
+        frozen = self._models.llm
+        if self._llm is None or self._llm[0] is not frozen:
+            # Through self: what is shared is replaced when another method takes this one in.
+            self._llm = frozen, frozen.heard_by(lambda answer: self.shared.heard(answer))
+        return self._llm[1]
 
     @property
     def encoder(self) -> TextEncoder:
@@ -136,7 +159,8 @@ class Bench:
 
     @property
     def items(self) -> ItemTable:
-        """All distinct profile items: the table that `Example.item_rows` points into."""
+        """The distinct items of the train split and of the profiles that are shown: what `Example.item_rows` points
+        into."""
         return self.shared.items
 
     # Chance
@@ -158,7 +182,7 @@ class Bench:
         n = min(n, len(train) // 2)
         order = self.rng("hold-out").permutation(len(train)).tolist()
         users = train.user_ids
-        if self.data.setting == "user" and None not in users:
+        if self.setting == "user" and None not in users:
             of_user: dict[str | None, list[int]] = {}
             for position in order:
                 of_user.setdefault(users[position], []).append(position)
@@ -214,7 +238,13 @@ class Bench:
         """
         from lampbench.llm import Request
 
-        generations = self._generated((Request(r) if isinstance(r, str) else r for r in requests), llm)
+        limits = {
+            "max_input_tokens": self.settings.max_input_tokens,
+            "max_new_tokens": self.settings.max_new_tokens,
+            "beams": self.settings.beams,
+        }
+        asked = (Request(r) if isinstance(r, str) else r for r in requests)
+        generations = self._answers(asked, llm or self.llm, limits, predicts=True)
         ids = iter(ranked) if ranked is not None else None
         for example, generation in zip(examples, generations, strict=True):
             answer = extract(self.settings.extract, self.task, generation.text)
@@ -229,27 +259,57 @@ class Bench:
                 truncated=generation.truncated,
             )
 
-    def _generated(self, requests: Iterable[Request], llm: FrozenLLM | None) -> Iterator[Generation]:
+    def ask(
+        self,
+        prompts: Sequence[Request | str],
+        *,
+        max_new_tokens: int | None = None,
+        max_input_tokens: int | None = None,
+        beams: int | None = None,
+    ) -> list[Generation]:
+        """What the frozen LLM says to prompts of the method's own, such as for a summary of a history.
+
+        Its answers are kept and looked up as those of `generate` are, its calls and tokens are part of the
+        method's cost.
+
+        Args:
+            prompts: texts, or requests with soft vectors.
+            max_new_tokens, max_input_tokens, beams: as in `RunSettings`; those of the run where not given.
+
+        Returns:
+            One answer per prompt, in order.
+        """
+        from lampbench.llm import Request
+
+        requests = [Request(p) if isinstance(p, str) else p for p in prompts]
+        limits = {
+            "max_input_tokens": max_input_tokens or self.settings.max_input_tokens,
+            "max_new_tokens": max_new_tokens or self.settings.max_new_tokens,
+            "beams": beams or self.settings.beams,
+        }
+        # Long ones first: neighbours are of similar length, and what does not fit into memory fails at once.
+        order = sorted(range(len(requests)), key=lambda i: -len(requests[i].prompt))
+        answers = self._answers((requests[i] for i in order), self.llm, limits, predicts=False)
+        by_place = dict(zip(order, answers, strict=True))
+        return [by_place[i] for i in range(len(requests))]
+
+    def _answers(
+        self, requests: Iterable[Request], llm: FrozenLLM, limits: Mapping[str, int], *, predicts: bool
+    ) -> Iterator[Generation]:
         """The answers to `requests`, looked up or made, and counted."""
-        answering = llm or self.llm
-        ask = partial(
-            answering.stream,
-            max_input_tokens=self.settings.max_input_tokens,
-            max_new_tokens=self.settings.max_new_tokens,
-            beams=self.settings.beams,
-        )
-        if answering is not self.llm or self._generations is None:
+        answering = llm.heard_by(None)  # counted here, where it is known what was looked up
+
+        def ask(unknown: Iterable[Request]) -> Iterator[Generation]:
+            return answering.stream(unknown, **limits)
+
+        if llm is not self.llm or self._generations is None:
             for generation in ask(requests):
-                self.shared.calls += 1
+                self.shared.heard(generation, predicts=predicts)
                 yield generation
             return
-        decides = {**self._models.identity("llm"), **ask.keywords}
+        decides = {**self._models.identity("llm"), **limits}
         for answer in self._generations.stream(ask, decides, requests):
-            if answer.reused:
-                self.shared.reused += 1
-                self.shared.reused_seconds += answer.generation.seconds
-            else:
-                self.shared.calls += 1
+            self.shared.heard(answer.generation, reused=answer.reused, predicts=predicts)
             yield answer.generation
 
     # Training
@@ -302,14 +362,14 @@ class Bench:
         template: str,
         text_of_item: Callable[[dict[str, Any]], str],
         examples: Sequence[Example] | None = None,
-    ) -> np.ndarray | ItemVectors:
+    ) -> ItemVectors:
         """The embeddings of the task's distinct items, one encoding per distinct text, kept on disk.
 
         Args:
             encoder: who encodes; not normalised.
             template: a name for how the text is made of the item; part of the key on disk.
             text_of_item: the text of one item.
-            examples: only the items of their histories; else all, those of the train split included.
+            examples: only the items of their histories; else all of `items`.
 
         Returns:
             What `[rows]` gives the vectors of these rows of `bench.items`: float32 of shape [len(rows), dim].
@@ -317,31 +377,21 @@ class Bench:
         from lampbench.embeddings import EMBEDDINGS, EmbeddingStore
         from lampbench.prompts import PROMPT_VERSION
 
-        items, n_own = self.items, len(self.data.items)
+        items = self.items
         rows = np.arange(len(items))
         if examples is not None:
             rows = np.unique(np.concatenate([rows[:0], *(example.item_rows for example in examples)]))
-        own, added = rows[rows < n_own], rows[rows >= n_own]
-        if 2 * len(own) > n_own:
-            own = np.arange(n_own)  # hardly more work, and of use to everybody
-        part = "" if len(own) == n_own else f"/{hashlib.sha256(own.tobytes()).hexdigest()}"
-
-        def texts_of(chosen: np.ndarray) -> list[str]:
-            return [text_of_item(item) for item in items.rows(chosen)]
-
-        matrix = EmbeddingStore(self._cache / EMBEDDINGS, self._progress.say).open(
-            encoder,
-            template=f"{template}-{PROMPT_VERSION}",
-            data=self.data.fingerprint + part,
-            n_rows=len(own),
-            about=f"{self.task.name} ({self.data.setting})",
-        )
-        with self.progress(f"embedding items ({self.task.name})", len(own)) as bar:
-            vectors = matrix.fill(encoder, lambda places: texts_of(own[list(places)]), bar.update)
-        if len(own) == n_own and not len(added):
-            return vectors
-        # A view's own rows are few and made anew in every run: not worth a place on disk.
-        return ItemVectors((own, vectors), (added, encoder.encode(texts_of(added)).numpy()))
+        with self.progress(f"embedding items ({self.task.name})", len(rows)) as bar:
+            return rows_of_items(
+                EmbeddingStore(self._cache / EMBEDDINGS, self._progress.say),
+                encoder,
+                f"{template}-{PROMPT_VERSION}",
+                items,
+                rows,
+                text_of_item,
+                bar.update,
+                about=f"{self.task.name} ({self.setting})",
+            )
 
     def query_embeddings(self, encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
         """The embeddings of `texts`, float32 of shape [n, dim], not normalised."""

@@ -2,12 +2,16 @@
 
 Per task: the questions are answered once and in order; one at a time and in another order they get the same
 answers; what was learned survives saving and loading; the same seed gives the same answers; an empty history
-does not break it, in training or in prediction; the frozen LLM is not touched.
+does not break it, in training or in prediction; the frozen LLM is not touched, and not run past those who count
+what it costs; the answers do not depend on the outputs of the questions that are asked, and the method holds none
+of them. (It is a program and could open any file: that its answers stay the same with other outputs is the proof
+that it did not.)
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 import traceback
@@ -27,10 +31,14 @@ if TYPE_CHECKING:
     from lampbench.fitting import Fitted, Session
     from lampbench.request import Job
 
+# What the outputs of the questions are, where they are texts.
+PLANTED = "planted gold"
+
 # One task without a label in its items, one with ratings, one with free text.
 TASKS = ("LaMP-1", "LaMP-3", "LaMP-4")
 
 LLM, ENCODER = "tiny-llm", "tiny-bert"
+DATA, OTHER_GOLDS = "data", "other-golds"  # the same questions, with other outputs
 
 MethodsDir = str | Path | Sequence[str | Path] | None
 
@@ -126,8 +134,9 @@ def _check(
         return report
     for task in tasks:
         with _rule(report, f"{task}: options"):
-            session, job = _session(info, methods_dir, folder, models, task)
-            _check_task(report, session, job)
+            session, job = _session(info, methods_dir, folder, models, task, DATA)
+            other, _ = _session(info, methods_dir, folder, models, task, OTHER_GOLDS)
+            _check_task(report, session, other, job)
     report.seconds = time.monotonic() - start
     return report
 
@@ -147,32 +156,39 @@ def _rule(report: CheckReport, name: str) -> Iterator[None]:
         report.done.append(name)
 
 
-def _check_task(report: CheckReport, session: Session, job: Job) -> None:
-    from lampbench.batching import TokenBudget
+def _check_task(report: CheckReport, session: Session, other_golds: Session, job: Job) -> None:
+    from lampbench.counted import runs_uncounted
     from lampbench.frozen import weights_fingerprint
+    from lampbench.views import view
 
     task = job.task.name
-    data = session.data[task]
     llm = session.models.llm
     frozen = weights_fingerprint(llm.model)
-    asked = list(data.split("dev").without_outputs())
+    asked = list(session.data[task].asked)
     answers: dict[str, tuple[Any, ...]] = {}
     fitted: Fitted | None = None
 
-    with _rule(report, f"{task}: fits"):
-        fitted = session.fitted(job.method, job.config, job.task, job.seed, job.settings)
-    if fitted is None:
-        return
-    with _rule(report, f"{task}: one answer per question, in order"):
-        answers = _answers(fitted, asked, job)
+    with runs_uncounted(llm.model) as uncounted:
+        with _rule(report, f"{task}: fits"):
+            fitted = session.fitted(job.method, job.config, job.task, job.seed, job.settings)
+        if fitted is None:
+            return
+        with _rule(report, f"{task}: one answer per question, in order"):
+            answers = _answers(fitted, asked, job)
     if not answers:
         return
+    with _rule(report, f"{task}: every use of the LLM is counted"):
+        if uncounted:
+            raise _Broken(
+                f"it runs the LLM's {uncounted[0]} itself, which nobody counts: ask by bench.ask, "
+                "bench.generate or bench.llm"
+            )
     with _rule(report, f"{task}: the batch does not change the answer"):
-        budget, llm.budget = llm.budget, TokenBudget(1)  # every question in a batch of its own
+        tokens, llm.budget.tokens = llm.budget.tokens, 1  # every question in a batch of its own
         try:
             _compare(answers, _answers(fitted, asked[::-1], job), "one at a time and in another order")
         finally:
-            llm.budget = budget
+            llm.budget.tokens = tokens
     with _rule(report, f"{task}: learned once, restored the same"):
         session.forget()
         again = session.fitted(job.method, job.config, job.task, job.seed, job.settings)
@@ -181,11 +197,16 @@ def _check_task(report: CheckReport, session: Session, job: Job) -> None:
         session.discard(job.method, job.config, job.task, job.seed, job.settings)
         anew = session.fitted(job.method, job.config, job.task, job.seed, job.settings)
         _compare(answers, _answers(anew, asked, job), "fitted again with the same seed")
+    with _rule(report, f"{task}: the outputs of the questions change nothing"):
+        blind = other_golds.fitted(job.method, job.config, job.task, job.seed, job.settings)
+        _compare(
+            answers,
+            _answers(blind, list(other_golds.data[task].asked), job),
+            "with other outputs of the questions in the data, which it must not know,",
+        )
     with _rule(report, f"{task}: an empty history is survived"):
-        from lampbench.views import view
-
-        whole = data.split("dev").without_outputs()
-        _answers(fitted, view("empty", job.task, asked, whole, fitted.bench.rng).examples, job)
+        items = session.data[task].items
+        _answers(fitted, view("empty", job.task, asked, items, fitted.bench.rng).examples, job)
     with _rule(report, f"{task}: the LLM stays frozen"):
         if weights_fingerprint(llm.model) != frozen:
             session.models.forget_llm()
@@ -194,9 +215,13 @@ def _check_task(report: CheckReport, session: Session, job: Job) -> None:
 
 def _answers(fitted: Fitted, asked: Sequence[Example], job: Job) -> dict[str, tuple[Any, ...]]:
     from lampbench.job import checked
+    from lampbench.reach import find_text
 
-    found = {}
-    for prediction in checked(fitted.predict(asked), asked, job.method.name):
+    found: dict[str, tuple[Any, ...]] = {}
+    predictions = fitted.predict(asked)
+    for prediction in checked(predictions, asked, job.method.name):
+        if not found and find_text((fitted, predictions), lambda text: text.startswith(PLANTED)) is not None:
+            raise _Broken("it holds the output of a question that is asked: that is hidden from methods")
         found[prediction.id] = (prediction.output, prediction.ranked)
     return found
 
@@ -215,31 +240,44 @@ def _write_models_and_data(folder: Path, tasks: Sequence[Task], llm: str) -> Non
     from lampbench.tiny import write_tiny_encoder, write_tiny_llm
 
     write_suite(
-        folder / "data", Knobs(train=8, dev=5, test=0, history_min=2, history_max=6), [t.name for t in tasks]
+        folder / DATA, Knobs(train=8, dev=5, test=0, history_min=2, history_max=6), [t.name for t in tasks]
     )
-    texts = [path.read_text(encoding="utf-8") for path in sorted((folder / "data").rglob("*.json"))]
-    for path in (folder / "data").rglob("*_questions.json"):
+    texts = [path.read_text(encoding="utf-8") for path in sorted((folder / DATA).rglob("*.json"))]
+    for path in (folder / DATA).rglob("*_questions.json"):
         questions = json.loads(path.read_text(encoding="utf-8"))
         questions[1]["profile"] = []  # somebody is always new
         path.write_text(json.dumps(questions), encoding="utf-8")
     write_tiny_llm(folder / LLM, texts, kind=llm)
     write_tiny_encoder(folder / ENCODER, texts)
+    shutil.copytree(folder / DATA, folder / OTHER_GOLDS)
+    for name in (DATA, OTHER_GOLDS):
+        for task in tasks:
+            (path,) = (folder / name).rglob(f"{task.official_name}/dev_outputs.json")
+            content = json.loads(path.read_text(encoding="utf-8"))
+            for number, gold in enumerate(content["golds"]):
+                if task.kind == "generation":
+                    gold["output"] = f"{PLANTED} {number} of {name}"
+                elif name == OTHER_GOLDS:
+                    place = task.labels.index(gold["output"]) + 1
+                    gold["output"] = task.labels[place % len(task.labels)]
+            path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _session(
-    info: MethodInfo, methods_dir: MethodsDir, folder: Path, models: Models, task: str
+    info: MethodInfo, methods_dir: MethodsDir, folder: Path, models: Models, task: str, data: str
 ) -> tuple[Session, Job]:
     """A session with a cache of its own: nothing is found that another check has left."""
     from lampbench.data import open_task
     from lampbench.fitting import Session
     from lampbench.progress import Progress
+    from lampbench.questions import wall_off
     from lampbench.request import RunRequest, make_plan
 
-    cache = folder / "cache"
+    cache = folder / "cache" / data
     request = RunRequest(
         method=info.name,
         task=task,
-        data=folder / "data",
+        data=folder / data,
         setting="user",
         results=folder / "results",
         methods_dir=methods_dir,
@@ -249,7 +287,7 @@ def _session(
     small = job.method.cls.check_options
     config = plan.config_of(job.method, job.task, small)
     limits = replace(job.settings, max_new_tokens=6, beams=2)
-    data = open_task(folder / "data", task, "user", cache)
+    questions = wall_off(open_task(folder / data, task, "user", cache), "dev", data, None)
     # Everything is generated anew, or the second answer to a question would be the first one by definition.
-    session = Session(plan, models, {task: data}, Progress("none"), cache / info.name, reuse=False)
+    session = Session(plan, models, {task: questions}, Progress("none"), cache / info.name, reuse=False)
     return session, replace(job, config=config, settings=limits)

@@ -19,7 +19,8 @@ class Cost:
     """What one run has cost.
 
     Attributes:
-        examples: questions answered; the three token counts are sums over them.
+        examples: questions answered; the three token counts are sums over them, with what the LLM was asked for
+            other purposes while they were answered (`Bench.ask`).
         prompt_tokens: text tokens of the prompts.
         soft_tokens: soft vectors in front of them.
         generated_tokens: tokens of the outputs.
@@ -121,9 +122,9 @@ class CostMeter:
         """
         self._examples += 1
         self._timed_examples += PREDICT in self._running
-        tokens = line.get("tokens") or {}
-        for kind in self._tokens:
-            self._tokens[kind] += int(tokens.get(kind, 0))
+        for tokens in (line.get("tokens") or {}, line.get("asked") or {}):
+            for kind in self._tokens:
+                self._tokens[kind] += int(tokens.get(kind, 0))
 
     def add_calls(self, phase: str, n: int, reused: int = 0, reused_seconds: float = 0.0) -> None:
         """Counts what the LLM has answered in a phase, and what it need not answer again.

@@ -1,7 +1,7 @@
 """The data of one task, read from a prepared store: examples, and the items of their profiles.
 
-Everything is memory-mapped: opening costs milliseconds, an example is decoded when it is asked for, and its
-profile only when that is asked for.
+Everything is memory-mapped: opening reads every file once, at the speed of memory, to see that it is what was
+written; an example is decoded when it is asked for, and its profile only when that is asked for.
 
     data = open_task("~/lamp", "LaMP-4", setting="time")
     for example in data.split("dev"):
@@ -11,10 +11,8 @@ profile only when that is asked for.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
@@ -22,21 +20,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lampbench.errors import RequestError, unknown
+from lampbench.item_table import ItemTable, ProfileItem, RowMap, checked_row
 from lampbench.layout import find_files
 from lampbench.official import OnProgress
 from lampbench.paths import expanded
 from lampbench.prepare import prepare_task
 from lampbench.store import (
     EXAMPLES_PER_BATCH,
-    ITEMS_FILE,
     ITEMS_PER_BATCH,
-    MANIFEST_FILE,
+    MORE_ITEMS_FILE,
+    TRAIN_ITEMS_FILE,
+    Damaged,
     Table,
     examples_file,
+    golds_file,
+    read_manifest,
+    verify,
 )
 from lampbench.tasks import SPLITS, Task, get_task
-
-ProfileItem = dict[str, Any]
 
 
 def open_task(
@@ -45,6 +46,7 @@ def open_task(
     setting: str = "user",
     cache_dir: str | Path | None = None,
     on_progress: OnProgress | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> TaskData:
     """The data of a task; prepared first if that was not done for the files as they are now.
 
@@ -54,6 +56,7 @@ def open_task(
         setting: `user` (users disjoint between the splits) or `time` (the same users, later questions).
         cache_dir: where prepared data are kept; `lampbench.paths.cache_dir()` by default.
         on_progress: called as `on_progress(done, total, file)`, in megabytes, while files are prepared.
+        say: called with a text if prepared data turn out to be damaged; they are prepared again.
 
     Raises:
         RequestError: files are missing, broken or do not fit each other.
@@ -64,43 +67,57 @@ def open_task(
     store = prepare_task(folder, task, setting, cache_dir, on_progress)
     try:
         return TaskData(task, setting, folder, store)
-    except (OSError, ValueError, KeyError):
-        # Damaged, or removed by a process that prepared newer files between the two lines above. (Errors of
-        # Arrow are of these classes.)
-        store = prepare_task(folder, task, setting, cache_dir, on_progress, fresh=True)
+    except Damaged as error:
+        if say is not None:
+            say(f"{error}: preparing {task.name} again")
+        store = prepare_task(folder, task, setting, cache_dir, on_progress, damaged=True)
         return TaskData(task, setting, folder, store)
 
 
 class TaskData:
-    """The splits of a task and the items that they share.
+    """The splits of a task and the items that they share: all of it, golds included, for looking at data.
+
+    What a run may see of it while methods work is `lampbench.questions`.
 
     Attributes:
         task: the task.
         setting: `user` or `time`.
-        items: every distinct profile item; row i is row i of every embedding matrix.
+        items: every distinct profile item, those of the train split first.
         fingerprint: hash of the content of all source files, wherever they lie.
         splits: names of the splits that are there, in the order train, dev, test.
+        store: the folder of the prepared tables.
+        manifest: what they are.
+
+    Raises:
+        Damaged: a table is not what was written.
     """
 
     def __init__(self, task: Task, setting: str, data_dir: Path, store: Path) -> None:
-        manifest = json.loads((store / MANIFEST_FILE).read_text(encoding="utf-8"))
         self.task = task
         self.setting = setting
-        self.items = ItemTable(store / ITEMS_FILE)
-        self.fingerprint: str = manifest["fingerprint"]
-        self.splits: tuple[str, ...] = tuple(name for name in SPLITS if name in manifest["splits"])
-        # Opened here and not when asked for: a store that is damaged shows at once, and one that another
-        # process replaces later stays readable.
+        self.store = store
+        self.manifest = read_manifest(store)
+        verify(store, self.manifest)
+        self.items = ItemTable(*(self.table(name) for name in (TRAIN_ITEMS_FILE, MORE_ITEMS_FILE)))
+        self.fingerprint: str = self.manifest["fingerprint"]
+        self.splits: tuple[str, ...] = tuple(name for name in SPLITS if name in self.manifest["splits"])
+        # Opened here and not when asked for: a store that another process replaces later stays readable.
         self._splits = {
             name: Split(
                 name,
-                Table(store / examples_file(name), EXAMPLES_PER_BATCH),
+                self.table(examples_file(name)),
                 self.items,
-                manifest["splits"][name]["fingerprint"],
+                self.manifest["splits"][name]["fingerprint"],
+                outputs=self.table(golds_file(name)) if golds_file(name) in self.manifest["files"] else None,
             )
             for name in self.splits
         }
         self._data_dir = data_dir
+
+    def table(self, name: str) -> Table:
+        """One of the tables of the store."""
+        rows = ITEMS_PER_BATCH if name.startswith("items") else EXAMPLES_PER_BATCH
+        return Table(self.store / name, rows, self.manifest["files"][name])
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(self._splits[name])}" for name in self.splits)
@@ -115,64 +132,12 @@ class TaskData:
         if name not in SPLITS:
             raise unknown("split", name, SPLITS)
         if name not in self._splits:
-            raise find_files(self._data_dir, self.task, self.setting).missing(name)
+            raise self.absent(name)
         return self._splits[name]
 
-
-class ItemTable(Sequence[ProfileItem]):
-    """Every distinct profile item of a task, without ids; memory-mapped.
-
-    `table[row]` is an item: the task's fields, `date` where it has one, and what other fields the file gives.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._table = Table(path, ITEMS_PER_BATCH)
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-    @overload
-    def __getitem__(self, row: int) -> ProfileItem: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[ProfileItem]: ...
-    def __getitem__(self, row: int | slice) -> ProfileItem | list[ProfileItem]:
-        if isinstance(row, slice):
-            return self.rows(range(*row.indices(len(self))))
-        return self.rows([_checked(row, len(self))])[0]
-
-    def __iter__(self) -> Iterator[ProfileItem]:
-        for start in range(0, len(self), ITEMS_PER_BATCH):
-            yield from self[start : start + ITEMS_PER_BATCH]
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The task's item fields, without `id` and `date`."""
-        return tuple(name for name in self._table.names if name not in ("date", "more"))
-
-    def rows(self, rows: Sequence[int] | NDArray[Any]) -> list[ProfileItem]:
-        """The items of these rows, in their order; faster than one at a time."""
-        names = self._table.names
-        items = []
-        for values in zip(*self._table.take(rows, names), strict=True):
-            item: ProfileItem = dict(zip(names, values, strict=True))
-            more = item.pop("more")
-            if item["date"] is None:
-                del item["date"]
-            if more is not None:
-                item.update(json.loads(more))
-            items.append(item)
-        return items
-
-    def column(self, name: str, rows: Sequence[int] | NDArray[Any] | None = None) -> list[str | None]:
-        """The texts of one field (or `date`; None: undated) of these rows, or of all.
-
-        Raises:
-            RequestError: items have no such field.
-        """
-        allowed = (*self.fields, "date")
-        if name not in allowed:
-            raise unknown("item field", name, allowed)
-        return self._table.take(range(len(self)) if rows is None else rows, [name])[0]
+    def absent(self, name: str) -> RequestError:
+        """What to say of a split that is not there: which files were looked for, and where."""
+        return find_files(self._data_dir, self.task, self.setting).missing(name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,8 +186,9 @@ class Split(Sequence[Example]):
 
     Attributes:
         name: `train`, `dev` or `test`.
-        items: the items table of the task.
+        items: the items table that their profiles point into.
         fingerprint: hash of the content of the split's files; a part has one of its own.
+        has_outputs: whether every question has its gold here.
     """
 
     def __init__(
@@ -232,14 +198,21 @@ class Split(Sequence[Example]):
         items: ItemTable,
         fingerprint: str,
         rows: NDArray[np.int64] | None = None,
-        hide_outputs: bool = False,
+        *,
+        outputs: Table | None = None,
+        row_map: RowMap | None = None,
     ) -> None:
         self.name = name
         self.items = items
         self.fingerprint = fingerprint
         self._table = table
         self._rows = rows
-        self._hide_outputs = hide_outputs
+        self._outputs = outputs
+        self._row_map = row_map
+
+    @property
+    def has_outputs(self) -> bool:
+        return self._outputs is not None
 
     def __len__(self) -> int:
         return len(self._table) if self._rows is None else len(self._rows)
@@ -254,8 +227,10 @@ class Split(Sequence[Example]):
     def __getitem__(self, index: int | slice) -> Example | Split:
         if isinstance(index, slice):
             return self.subset(range(*index.indices(len(self))))
-        place = _checked(index, len(self))
-        batch, position = self._table.locate(place if self._rows is None else int(self._rows[place]))
+        place = checked_row(index, len(self))
+        row = place if self._rows is None else int(self._rows[place])
+        batch, position = self._table.locate(row)
+        rows = batch.column("item_rows")[position].values.to_numpy()
 
         def value(name: str) -> Any:
             return batch.column(name)[position]
@@ -263,9 +238,9 @@ class Split(Sequence[Example]):
         return Example(
             id=value("id").as_py(),
             input=value("input").as_py(),
-            output=None if self._hide_outputs else value("output").as_py(),
+            output=None if self._outputs is None else self._outputs.take([row], ["output"])[0][0],
             user_id=value("user_id").as_py(),
-            item_rows=value("item_rows").values.to_numpy(),
+            item_rows=rows if self._row_map is None else self._row_map(rows),
             item_ids=value("item_ids").values.to_pylist(),
             items=self.items,
         )
@@ -276,16 +251,45 @@ class Split(Sequence[Example]):
         Raises:
             IndexError: a position is out of range.
         """
-        chosen = np.array([_checked(int(index), len(self)) for index in indices], dtype=np.int64)
+        chosen = np.array([checked_row(int(index), len(self)) for index in indices], dtype=np.int64)
         if self._rows is not None:
             chosen = self._rows[chosen]
         part = hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest()
         whole = self.fingerprint.partition("/")[0]
-        return Split(self.name, self._table, self.items, f"{whole}/{part}", chosen, self._hide_outputs)
+        return self._again(fingerprint=f"{whole}/{part}", rows=chosen)
 
     def without_outputs(self) -> Split:
         """The same questions, all golds removed."""
-        return Split(self.name, self._table, self.items, self.fingerprint, self._rows, hide_outputs=True)
+        return self._again(outputs=None)
+
+    def with_outputs(self, outputs: Table) -> Split:
+        """The same questions with the outputs of that table, which has a row per question of the whole split."""
+        return self._again(outputs=outputs)
+
+    def over(self, items: ItemTable) -> Split:
+        """The same questions over another items table, which has the items of their profiles in the same rows."""
+        return self._again(items=items)
+
+    def seen_through(self, items: ItemTable, row_map: RowMap | None = None) -> Split:
+        """The same questions without outputs, their profiles as rows of another table.
+
+        Args:
+            items: that table.
+            row_map: from the present rows to those.
+        """
+        return self._again(items=items, row_map=row_map, outputs=None)
+
+    def _again(self, **changes: Any) -> Split:
+        now = {
+            "name": self.name,
+            "table": self._table,
+            "items": self.items,
+            "fingerprint": self.fingerprint,
+            "rows": self._rows,
+            "outputs": self._outputs,
+            "row_map": self._row_map,
+        }
+        return Split(**{**now, **changes})
 
     @property
     def ids(self) -> list[str]:
@@ -297,11 +301,6 @@ class Split(Sequence[Example]):
         """Who asks, per question."""
         return self._column("user_id")
 
-    @cached_property
-    def has_outputs(self) -> bool:
-        """Whether every question has its gold."""
-        return not self._hide_outputs and all(output is not None for output in self._column("output"))
-
     @property
     def golds(self) -> Mapping[str, str]:
         """Id to gold output.
@@ -309,17 +308,18 @@ class Split(Sequence[Example]):
         Raises:
             RequestError: the golds are hidden.
         """
-        if not self.has_outputs:
+        if self._outputs is None:
             raise RequestError(f"the golds of the {self.name} split are hidden")
-        return dict(zip(self.ids, self._column("output"), strict=True))
+        return dict(zip(self.ids, self._column("output", self._outputs), strict=True))
 
-    def _column(self, name: str) -> list[Any]:
+    @property
+    def item_rows(self) -> NDArray[np.int64]:
+        """The rows of all items of all profiles, each once, ascending."""
         rows = np.arange(len(self._table)) if self._rows is None else self._rows
-        return self._table.take(rows, [name])[0]
+        distinct = self._table.distinct(rows, "item_rows")
+        return distinct if self._row_map is None else np.sort(self._row_map(distinct)).astype(np.int64)
 
-
-def _checked(index: int, length: int) -> int:
-    place = index + length if index < 0 else index
-    if not 0 <= place < length:
-        raise IndexError(f"{index} is out of range for {length}")
-    return place
+    def _column(self, name: str, table: Table | None = None) -> list[Any]:
+        table = table or self._table
+        rows = np.arange(len(table)) if self._rows is None else self._rows
+        return table.take(rows, [name])[0]

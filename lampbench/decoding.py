@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache, LogitsProcessor, LogitsProcessorList
 
+from lampbench.counted import at_work
 from lampbench.errors import RunError
 from lampbench.tokens import SpecialTokens
 
@@ -34,6 +35,7 @@ class Generation:
     seconds: float = field(default=0.0, compare=False)
 
 
+@at_work()
 @torch.inference_mode()
 def beam_search(
     model: Any, inputs: dict[str, Tensor], special: SpecialTokens, *, max_new_tokens: int, beams: int

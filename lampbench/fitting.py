@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lampbench.bench import Bench, RunSettings, Shared
 from lampbench.configure import as_dict
 from lampbench.environment import own_state, threads
-from lampbench.errors import RunError
+from lampbench.errors import RequestError, RunError
 from lampbench.extraction import EXTRACTION_VERSION
 from lampbench.fits import FitReport, describe, folder_of_fit, restore_fit, save_fit
 from lampbench.foundations import Configured, instance
@@ -28,9 +28,10 @@ from lampbench.request import Plan
 from lampbench.tasks import Task
 
 if TYPE_CHECKING:
-    from lampbench.data import Example, TaskData
+    from lampbench.data import Example, Split
     from lampbench.models import Models
     from lampbench.progress import Progress
+    from lampbench.questions import Questions
     from lampbench.registry import LoadedMethod
     from lampbench.training import TrainReport
 
@@ -90,7 +91,7 @@ class Session:
     Args:
         plan: the checked request.
         models: the models, loaded when first used.
-        data: the data of each task, by its name.
+        data: what is asked of each task, by its name.
         progress: where progress goes.
         cache: folder of everything that can be made again.
         reuse: look up what the LLM has answered before; false where that is what is being tested.
@@ -100,7 +101,7 @@ class Session:
         self,
         plan: Plan,
         models: Models,
-        data: Mapping[str, TaskData],
+        data: Mapping[str, Questions],
         progress: Progress,
         cache: Path,
         *,
@@ -154,7 +155,7 @@ class Session:
             "task": task.name,
             "prompts": PROMPT_VERSION,
             "setting": data.setting,
-            "train": data.split("train").fingerprint if trains(method) else None,
+            "train": self.train(task).fingerprint if trains(method) else None,
             "libraries": library_versions(*METHOD_LIBRARIES),
             "models": {role: self.models.identity(role) for role in ("llm", *sorted(needs))},
             "limits": asdict(settings),
@@ -234,6 +235,17 @@ class Session:
         every = [(method, config), *((other.method, other.config) for other in others)]
         return [instance(m, c) for m, c in every]
 
+    def train(self, task: Task) -> Split:
+        """The train split of the task, with outputs.
+
+        Raises:
+            RequestError: there is none; says which files were looked for, and where.
+        """
+        questions = self.data[task.name]
+        if questions.train is None:
+            raise questions.absent_train or RequestError(f"{task.name} has no train split")
+        return questions.train
+
     def _below(self, method: LoadedMethod, config: Any, task: Task) -> dict[str, Configured]:
         return self.plan.foundations.directly_below(method, config, task)
 
@@ -258,7 +270,8 @@ class Session:
 
         bench = Bench(
             task,
-            self.data[task.name],
+            self.data[task.name].setting,
+            self.data[task.name].items,
             self.models,
             settings,
             seed=seed,
@@ -293,7 +306,7 @@ class Session:
         trainable = _count_trainable(made)
         _seed_torch(bench, "fit")
         start, before = time.monotonic(), replace(bench.shared)
-        report = made.fit(bench, self.data[bench.task.name].split("train"))
+        report = made.fit(bench, self.train(bench.task))
         _set_eval(made)
         training = _training_record(bench, report) if report is not None else None
         seconds = time.monotonic() - start

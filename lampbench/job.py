@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from lampbench import metrics
 from lampbench.attempts import OFFICIAL, PREDICTIONS, take_place
 from lampbench.choice import ChoiceRecord, count_chosen, weigh_choice
 from lampbench.cost import PREDICT, Cost, CostMeter
-from lampbench.dates import undated_rows
 from lampbench.environment import environment, reset_peaks
 from lampbench.errors import LampbenchError, RunError, described
 from lampbench.extraction import is_ambiguous
@@ -34,6 +30,7 @@ from lampbench.place import (
 from lampbench.prediction import Prediction
 from lampbench.prediction_log import PredictionLog, line_of
 from lampbench.prompts import PROMPT_VERSION
+from lampbench.questions import Questions, read_golds
 from lampbench.record import (
     DataRecord,
     MethodRecord,
@@ -47,53 +44,13 @@ from lampbench.record import (
 )
 from lampbench.request import Job, Plan
 from lampbench.score_files import write_predictions_file
-from lampbench.views import view
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lampbench.data import Example, Split, TaskData
+    from lampbench.data import Example
 
 USERS_WEIGHED = 200  # users whose kept bytes are counted
-
-
-@dataclass(frozen=True)
-class Questions:
-    """What one task asks.
-
-    Attributes:
-        name: what the data are, for records.
-        data: the task's data.
-        whole: the split.
-        asked: its questions that are asked: all, or a sample.
-        limit: size of the sample.
-    """
-
-    name: str
-    data: TaskData
-    whole: Split
-    asked: Split
-    limit: int | None
-
-    @cached_property
-    def counts(self) -> dict[str, int]:
-        """Facts about the data: questions by split; empty profiles and undated items among those asked."""
-        rows = [example.item_rows for example in self.asked]
-        distinct = np.unique(np.concatenate(rows)) if rows else np.empty(0, dtype=np.int32)
-        dates = dict(zip(distinct.tolist(), self.data.items.column("date", distinct), strict=True))
-        splits = {name: len(self.data.split(name)) for name in self.data.splits}
-        return splits | {
-            "items": len(distinct),
-            "empty_profile": sum(not len(profile) for profile in rows),
-            "undated": len(undated_rows([profile.tolist() for profile in rows], dates)),
-        }
-
-    @cached_property
-    def users(self) -> dict[str, str | None] | None:
-        """User by question, where users ask more than once: what is resampled then are users."""
-        users = self.asked.user_ids
-        known = [user for user in users if user is not None]
-        return dict(zip(self.asked.ids, users, strict=True)) if len(set(known)) < len(known) else None
 
 
 def run_job(session: Session, job: Job, questions: Questions, command: str) -> Record:
@@ -208,19 +165,22 @@ def _predict(
         meter.add_line(line)
     # Left by a part that was killed before it could tell: at least a call each.
     meter.add_calls(PREDICT, max(0, len(done) - counted))
-    asked = questions.asked.without_outputs()
+    asked = questions.asked
     # Long inputs first: neighbours are of similar length, and what does not fit into memory fails at once.
     todo = sorted((e for e in asked if e.id not in done), key=lambda e: -len(e.input))
     bench = fitted.bench
     examples = _shown(job, fitted, questions, todo)
     users = {e.id: e.user_id for e in todo}
     spent = replace(bench.shared)
+    told = bench.shared.asked.copy()
     title = f"{job.label} on {job.task.name}" + (f", seed {job.seed}" if job.seed else "")
     with session.progress.bar(title, len(asked)) as bar, meter.phase(PREDICT):
         bar.update(len(done))
         try:
             for prediction in checked(fitted.predict(examples), todo, job.method.name):
-                line = line_of(prediction, users[prediction.id])
+                heard = bench.shared.asked.copy()
+                line = line_of(prediction, users[prediction.id], asked=heard - told)
+                told = heard
                 log.append([line])
                 meter.add_line(line)
                 bar.advance()
@@ -241,8 +201,7 @@ def _predict(
 def _shown(job: Job, fitted: Fitted, questions: Questions, examples: Sequence[Example]) -> Sequence[Example]:
     """The questions with the history that the job's method is to see."""
     kind: Any = getattr(job.config, "profile", "own")
-    population = questions.whole.without_outputs()
-    viewed = view(kind, job.task, examples, population, fitted.bench.rng)
+    viewed = questions.shown(kind, examples, fitted.bench.rng)
     fitted.bench.shared.items = viewed.items
     return viewed.examples
 
@@ -255,16 +214,16 @@ def _choice(
     if not all(isinstance(name, str) for name in chosen.values()):
         return None
     counts = ChoiceRecord(chosen=count_chosen(chosen))
-    if not questions.asked.has_outputs:
+    if not questions.scored:
         return counts
     with meter.phase("bounds"):  # the LLM calls in it serve the record, not the user: they are no cost
-        asked = sorted(questions.asked.without_outputs(), key=lambda e: -len(e.input))
+        asked = sorted(questions.asked, key=lambda e: -len(e.input))
         pool = fitted.method.alternatives(fitted.bench, _shown(job, fitted, questions, asked))
         answers = {
             name: {p.id: p.output for p in checked(predictions, asked, f"{job.method.name}: {name}")}
             for name, predictions in pool.items()
         }
-        return weigh_choice(job.task, chosen, answers, questions.asked.golds) if answers else counts
+        return weigh_choice(job.task, chosen, answers, read_golds(questions)) if answers else counts
 
 
 def checked(
@@ -310,10 +269,10 @@ def _finished(
     lines = log.read()
     values: dict[str, MetricRecord] = {}
     counts = {"n": len(ids)}
-    if questions.asked.has_outputs:
+    if questions.scored:
         outputs = {id: lines[id]["output"] for id in ids if id in lines}
         with meter.phase("score"):
-            score = metrics.score(job.task, outputs, questions.asked.golds)
+            score = metrics.score(job.task, outputs, read_golds(questions))
             values = {name: _metric(score, name, value, questions) for name, value in score.metrics.items()}
         counts |= score.counts
         sha256 = log.finalize(ids, score.per_example, score.labels or None)
@@ -354,7 +313,7 @@ def _first_record(
     session: Session, job: Job, questions: Questions, spec: Mapping[str, Any], command: str
 ) -> Record:
     plan, info, cls = session.plan, job.method.info, job.method.cls
-    roles, data = session.roles(job.method, job.config, job.task), session.data[job.task.name]
+    roles = session.roles(job.method, job.config, job.task)
     return Record(
         suite=plan.suite,
         task=job.task.name,
@@ -382,7 +341,7 @@ def _first_record(
             n=len(questions.asked),
             counts=questions.counts,
             limit=questions.limit,
-            train=data.split("train").fingerprint
+            train=session.train(job.task).fingerprint
             if session.learns(job.method, job.config, job.task)
             else None,
         ),

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lampbench.counted import at_work
 from lampbench.tokens import SpecialTokens, TokenizedRequest, pad_batch
 
 IGNORED = -100  # the label of padding
 
 
+@at_work()
 def summed_losses(
     model: Any, batch: list[TokenizedRequest], special: SpecialTokens, *, dropout: bool = False
 ) -> Tensor:

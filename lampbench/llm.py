@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,7 @@ class FrozenLLM:
         revision: see `lampbench.identity.model_revision`.
         is_encoder_decoder: whether the prompt has an encoder of its own.
         chat: the template that prompts are put into; None for prompts as they are.
+        listener: told of every answer that this object gives, or that one does which was made of it by `using`.
         budget: token positions per batch; shrinks when memory runs out.
         abilities: what it can do besides answering, for methods that need it.
     """
@@ -75,6 +76,8 @@ class FrozenLLM:
         self.id = id
         self.revision = revision
         self.chat = ChatTemplate.of(tokenizer, id) if chat_template else None
+        self._facts: dict[str, float] = {}  # what is computed once, for all that share the model
+        self.listener: Callable[[Generation], object] | None = None
         self._bank: AdapterBank | None = None
         self._attach(model.requires_grad_(False))
         self.budget = TokenBudget(batch_tokens or default_batch_tokens(model, self.device))
@@ -88,6 +91,12 @@ class FrozenLLM:
         model.generation_config = self._special.generation_config()
         self._positions = Positions.of(model)
         self.abilities = Abilities(model, self._special, self.id)
+
+    def heard_by(self, listener: Callable[[Generation], object] | None) -> FrozenLLM:
+        """This very LLM, with another listener or none."""
+        other = copy.copy(self)
+        other.listener = listener
+        return other
 
     @classmethod
     def load(
@@ -153,19 +162,23 @@ class FrozenLLM:
     def _embed(self) -> Any:
         return self.model.get_input_embeddings()
 
-    @cached_property
+    @property
     def n_parameters(self) -> int:
         """How many weights the model has; tied ones count once."""
-        return sum(p.numel() for p in self.model.parameters())
+        if "n_parameters" not in self._facts:
+            self._facts["n_parameters"] = sum(p.numel() for p in self.model.parameters())
+        return int(self._facts["n_parameters"])
 
-    @cached_property
+    @property
     def embedding_norm(self) -> float:
         """The mean L2 norm of the input embeddings over the vocabulary, in float32.
 
         The scale at which a soft vector looks like a token: 539.9738 in the released Persona-Plug
         (ModelForPer.py), which fits FLAN-T5-XXL only.
         """
-        return mean_embedding_norm(self.model)
+        if "embedding_norm" not in self._facts:
+            self._facts["embedding_norm"] = mean_embedding_norm(self.model)
+        return self._facts["embedding_norm"]
 
     def count_tokens(self, text: str) -> int:
         """How many tokens `text` has, special tokens included, uncut."""
@@ -250,10 +263,14 @@ class FrozenLLM:
             rows = beam_search(self.model, inputs, self._special, max_new_tokens=max_new_tokens, beams=beams)
         texts = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
         seconds = (time.perf_counter() - start) / len(batch)
-        return [
+        answers = [
             Generation(text.strip(), len(request.ids), request.n_soft, len(row), request.truncated, seconds)
             for text, row, request in zip(texts, rows, batch, strict=True)
         ]
+        if self.listener is not None:
+            for answer in answers:
+                self.listener(answer)
+        return answers
 
     # Loss
 
@@ -351,8 +368,7 @@ class FrozenLLM:
         """
         other = copy.copy(self)
         other._bank = bank
-        for name in ("n_parameters", "embedding_norm"):
-            other.__dict__.pop(name, None)
+        other._facts = {}
         other._attach(model)
         return other
 

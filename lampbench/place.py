@@ -18,7 +18,7 @@ from lampbench.record import Record, read_record, request_key, run_path, without
 
 if TYPE_CHECKING:
     from lampbench.fitting import Session
-    from lampbench.job import Questions
+    from lampbench.questions import Questions
     from lampbench.request import Job, Plan
 
 

@@ -7,6 +7,7 @@ A line:
      "user": "u7",                              where the data name the user
      "ranked": ["1102", "1107"],                ids of the profile items in the prompt, best first
      "tokens": {"prompt": 143, "soft": 2, "generated": 3},
+     "asked": {"prompt": 410, "generated": 60}, only when the LLM was asked for something else besides
      "truncated": true,                         only when the prompt was cut
      "said": "It is a comedy.",                 only when the output was extracted from what the LLM said
      "extra": {...},                            only when the method said more
@@ -38,8 +39,14 @@ Line = dict[str, Any]
 LARGEST_LOG = 2**30  # bytes; 20,000 answers with all that a thinking LLM said take 200 MB
 
 
-def line_of(prediction: Prediction, user: str | None = None) -> Line:
-    """The line that holds a prediction."""
+def line_of(prediction: Prediction, user: str | None = None, asked: Mapping[str, int] | None = None) -> Line:
+    """The line that holds a prediction.
+
+    Args:
+        prediction: what was answered.
+        user: who asked.
+        asked: tokens by kind of what the LLM was asked since the line before, for other purposes than predictions.
+    """
     line: Line = {"id": prediction.id, "output": prediction.output}
     if user is not None:
         line["user"] = user
@@ -49,6 +56,8 @@ def line_of(prediction: Prediction, user: str | None = None) -> Line:
         "soft": prediction.soft_tokens,
         "generated": prediction.generated_tokens,
     }
+    if asked:
+        line["asked"] = dict(asked)
     if prediction.truncated:
         line["truncated"] = True
     if prediction.said is not None:

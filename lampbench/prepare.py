@@ -1,15 +1,16 @@
 """Official JSON to a prepared store: streaming, once per content, atomic.
 
-A store is a folder of tables (`lampbench.store`): `items.arrow` holds every distinct profile item of the task
-once, by content, whatever its ids and whichever splits it occurs in; `examples-<split>.arrow` holds the
-questions, each with the rows of its items and the ids they have there. `lampbench.data` reads it.
+A store is a folder of tables (`lampbench.store`): `items-train.arrow` and `items-more.arrow` hold every distinct
+profile item of the task once, by content, whatever its ids and whichever splits it occurs in;
+`examples-<split>.arrow` holds the questions, each with the rows of its items and the ids they have there, and
+`golds-<split>.arrow` their outputs. `lampbench.data` reads it.
 
 Memory does not grow with the file but for some 28 bytes per distinct item: the hash by which repetitions are
 known.
 
 In the cache, `data/<task>-<setting>-<hash of the data folder>/` holds `sources.json`, which says what the
 source files looked like, and the store under the hash of their content. So a touched file is hashed and not
-prepared again, and of two processes that prepare at once the second takes the store of the first.
+prepared again, and of two processes that want to prepare at once the second waits for the store of the first.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lampbench.errors import RequestError, RunError, short
 from lampbench.layout import SplitFiles, TaskFiles, find_files
+from lampbench.locks import locked
 from lampbench.official import (
     MEGABYTE,
     Malformed,
@@ -43,18 +46,26 @@ from lampbench.paths import cache_dir as default_cache_dir
 from lampbench.store import (
     EXAMPLE_SCHEMA,
     EXAMPLES_PER_BATCH,
-    ITEMS_FILE,
+    GOLD_SCHEMA,
     MANIFEST_FILE,
     STORE_FORMAT,
+    Damaged,
     ItemWriter,
     TableWriter,
     examples_file,
+    golds_file,
+    read_manifest,
+    seal,
+    verify,
 )
 from lampbench.tasks import Task, get_task
 
 SOURCES_FILE = "sources.json"
 
-_STALE_AFTER = 24 * 3600.0  # seconds after which a temporary folder belongs to nobody
+# Part of every fingerprint; raise it when the same files are no longer read as the same questions.
+CONTENT_FORMAT = 1
+
+_STALE_AFTER = 24 * 3600.0  # seconds after which nobody reads a store or a temporary folder that was left
 
 
 def prepare_task(
@@ -64,6 +75,7 @@ def prepare_task(
     cache_dir: str | Path | None = None,
     on_progress: OnProgress | None = None,
     fresh: bool = False,
+    damaged: bool = False,
 ) -> Path:
     """The store of a task, made if there is none for the present content of its files.
 
@@ -73,7 +85,8 @@ def prepare_task(
         setting: `user` or `time`.
         cache_dir: where stores are kept; `lampbench.paths.cache_dir()` by default.
         on_progress: called as `on_progress(done, total, file)`, in megabytes, while files are read.
-        fresh: prepare again even if there is a store, for one that turned out to be damaged.
+        fresh: prepare again even if there is a store.
+        damaged: prepare again if the store that is there is not what was written, which the caller has seen.
 
     Returns:
         The folder of the store.
@@ -89,28 +102,46 @@ def prepare_task(
         raise files.nothing()
     cache = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     home = _home(files, cache)
-    states = {path: _state(path) for name in files.present for path in files.splits[name].paths}
-    store = None if fresh else _known_store(files, home, states)
-    if store is not None:
+    store = _known_store(files, home, _states(files))
+    if store is not None and not (fresh or damaged):
         return store
     require_writable(cache, "cache folder", CACHE_REMEDY)
     try:
         home.mkdir(parents=True, exist_ok=True)
-        _sweep(home)
-        if fresh:
-            _remove_stores(home, keep=None)
-        return _prepare(files, home, states, on_progress)
+        with locked(home):
+            states = _states(files)
+            store = None if fresh else _known_store(files, home, states)
+            if store is not None and not (damaged and _is_damaged(store)):
+                return store  # made while this one waited
+            _sweep(home)
+            return _prepare(files, home, states, on_progress, replace=fresh or damaged)
     except OSError as error:
         raise RunError(
             f"cannot write the prepared data to {home}: {error.strerror or error}; {CACHE_REMEDY}"
         ) from error
 
 
+def _is_damaged(store: Path) -> bool:
+    try:
+        verify(store, read_manifest(store))
+    except Damaged:
+        return True
+    return False
+
+
+def _states(files: TaskFiles) -> dict[Path, dict[str, Any]]:
+    return {path: _state(path) for name in files.present for path in files.splits[name].paths}
+
+
 # One preparation
 
 
 def _prepare(
-    files: TaskFiles, home: Path, states: dict[Path, dict[str, Any]], on_progress: OnProgress | None
+    files: TaskFiles,
+    home: Path,
+    states: dict[Path, dict[str, Any]],
+    on_progress: OnProgress | None,
+    replace: bool,
 ) -> Path:
     total = sum(state["size"] for state in states.values())
     done = 0
@@ -128,29 +159,33 @@ def _prepare(
 
     temporary = Path(tempfile.mkdtemp(dir=home, prefix=".making-"))
     try:
-        items = ItemWriter(files.task, temporary / ITEMS_FILE)
+        items = ItemWriter(files.task, temporary)
         splits: dict[str, dict[str, Any]] = {}
         hashes: dict[Path, str] = {}
+        train_items = 0
         with items:
             for name in files.present:
                 splits[name] = _prepare_split(files, files.splits[name], temporary, items, hashes, advance)
+                train_items = len(items) if name == "train" else train_items
         for path, state in states.items():
             if not path.is_file() or _state(path) != state:
                 raise RequestError(f"{path} changed while it was read: is it still being downloaded?")
         fingerprint = _digest(
-            [STORE_FORMAT, files.task.name, [[name, s["fingerprint"]] for name, s in splits.items()]]
+            [CONTENT_FORMAT, files.task.name, [[name, s["fingerprint"]] for name, s in splits.items()]]
         )
         manifest = {
             "format": STORE_FORMAT,
             "task": files.task.name,
             "setting": files.setting,
             "fingerprint": fingerprint,
-            "items": len(items),
+            "items": {"train": train_items, "more": len(items) - train_items},
             "splits": splits,
         }
-        _write_json(temporary / MANIFEST_FILE, manifest)
-        store = home / fingerprint[:16]
-        _settle(temporary, store)
+        seal(temporary, manifest)
+        store = home / f"{fingerprint[:16]}-{STORE_FORMAT}"
+        if replace or not (store / MANIFEST_FILE).is_file():
+            shutil.rmtree(store, ignore_errors=True)  # damaged, or cut off; whoever has it open keeps its map
+            os.rename(temporary, store)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     sources = {
@@ -159,7 +194,6 @@ def _prepare(
         "files": {_place(files, path): {**state, "sha256": hashes[path]} for path, state in states.items()},
     }
     _write_json(home / SOURCES_FILE, sources)
-    _remove_stores(home, keep=store)
     return store
 
 
@@ -176,7 +210,7 @@ def _prepare_split(
         with SourceFile(split.outputs, files.remedy, advance(split.outputs)) as source:
             golds = _golds(files, source)
             hashes[split.outputs] = source.sha256()
-    seen: set[str] = set()
+    seen: dict[str, None] = {}  # a set that knows its order
     counts = {"examples": 0, "profile_items": 0, "empty_profiles": 0}
     repeated: list[str] = []
     with (
@@ -188,11 +222,10 @@ def _prepare_split(
             if question.id in seen:
                 repeated.append(question.id)
                 continue
-            seen.add(question.id)
-            rows = [items.row(item) for item in question.profile]
-            output = None if golds is None else golds.get(question.id)
+            seen[question.id] = None
+            rows = [items.row(item, split.split) for item in question.profile]
             ids = [item_id(item) for item in question.profile]
-            table.append((question.id, question.input, output, question.user_id, rows, ids))
+            table.append((question.id, question.input, question.user_id, rows, ids))
             counts["examples"] += 1
             counts["profile_items"] += len(rows)
             counts["empty_profiles"] += not rows
@@ -202,9 +235,12 @@ def _prepare_split(
     if not seen:
         raise RequestError(f"{split.questions} holds no question; get it again with: {files.remedy}")
     if golds is not None:
-        _check_match(split, seen, golds)
+        _check_match(split, seen.keys(), golds)
+        with TableWriter(folder / golds_file(split.split), GOLD_SCHEMA, EXAMPLES_PER_BATCH) as table:
+            for id in seen:
+                table.append((golds[id],))
     contents = [[path.name, hashes[path]] for path in split.paths]
-    return {"fingerprint": _digest([STORE_FORMAT, files.task.name, contents]), **counts}
+    return {"fingerprint": _digest([CONTENT_FORMAT, files.task.name, contents]), **counts}
 
 
 def _question(task: Task, path: Path, number: int, record: Any) -> Question:
@@ -232,7 +268,7 @@ def _golds(files: TaskFiles, source: SourceFile) -> dict[str, str]:
     return golds
 
 
-def _check_match(split: SplitFiles, questions: set[str], golds: dict[str, str]) -> None:
+def _check_match(split: SplitFiles, questions: Set[str], golds: dict[str, str]) -> None:
     without_gold = sorted(questions - golds.keys())
     without_question = sorted(golds.keys() - questions)
     parts = []
@@ -298,6 +334,8 @@ def _known_store(files: TaskFiles, home: Path, states: dict[Path, dict[str, Any]
             touched = True
         if not (store / MANIFEST_FILE).is_file():
             return None
+        with suppress(OSError):  # a cache that can only be read serves as well
+            os.utime(store / MANIFEST_FILE)  # somebody reads it; see _sweep
         if touched:
             _write_json(home / SOURCES_FILE, sources)
     except (OSError, ValueError, KeyError, TypeError):
@@ -311,34 +349,16 @@ def _file_sha256(path: Path) -> str:
         return source.sha256()
 
 
-def _settle(temporary: Path, store: Path) -> None:
-    """Give the finished folder its name; if another process was faster, its folder holds the same."""
-    for _ in range(3):
-        if (store / MANIFEST_FILE).is_file():
-            return
-        try:
-            os.rename(temporary, store)
-        except OSError:
-            if (store / MANIFEST_FILE).is_file():
-                return
-            shutil.rmtree(store, ignore_errors=True)
-        else:
-            return
-    raise OSError(f"cannot replace {store}")
-
-
-def _remove_stores(home: Path, keep: Path | None) -> None:
-    """Remove stores of contents that the files no longer have; whoever reads one keeps its memory map."""
-    for folder in home.iterdir():
-        if folder.is_dir() and folder != keep and not folder.name.startswith("."):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 def _sweep(home: Path) -> None:
-    """Remove what processes that were killed left behind."""
-    for folder in home.glob(".making-*"):
+    """Remove what killed processes left behind, and stores that nobody has opened for a day: of contents that the
+    files no longer have, or of an older format. A run that began before the files changed opens its outputs at
+    its end."""
+    for folder in home.iterdir():
+        if not folder.is_dir():
+            continue
+        mark = folder / MANIFEST_FILE if not folder.name.startswith(".") else folder
         try:
-            if time.time() - folder.stat().st_mtime > _STALE_AFTER:
+            if time.time() - mark.stat().st_mtime > _STALE_AFTER:
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:
             continue

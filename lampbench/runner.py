@@ -10,23 +10,20 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from lampbench import metrics
 from lampbench.errors import LampbenchError, RunsError
 from lampbench.fitting import Session
-from lampbench.job import Questions, run_job
+from lampbench.job import run_job
 from lampbench.models import ROLES, Models, model_name
 from lampbench.paths import CACHE_REMEDY, cache_dir, expanded, require_writable
 from lampbench.place import find_finished, folder_of, reasons_anew
 from lampbench.preset import MINI_DATA
 from lampbench.progress import Progress
+from lampbench.questions import Questions, wall_off
 from lampbench.record import RECORD, Record, shareable
 from lampbench.request import ALL, Job, Plan, RunRequest, make_plan
 from lampbench.terminal import complain
 
 if TYPE_CHECKING:
-    from lampbench.data import TaskData
     from lampbench.tasks import Task
 
 
@@ -72,10 +69,10 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
         _require_results(plan)  # before the data are read, which takes long
     questions = {task.name: open_questions(plan, task, progress) for task in plan.tasks}
     models = Models(plan.models, progress)
-    session = Session(plan, models, {name: q.data for name, q in questions.items()}, progress, cache_dir())
+    session = Session(plan, models, questions, progress, cache_dir())
     for job in plan.jobs:
         if session.learns(job.method, job.config, job.task):
-            questions[job.task.name].data.split("train")  # missing: better said now than after an hour
+            session.train(job.task)  # missing: better said now than after an hour
     records: dict[int, Record] = {}
     if not plan.request.fresh:
         for number, job in enumerate(plan.jobs):
@@ -135,18 +132,10 @@ def open_questions(plan: Plan, task: Task, progress: Progress) -> Questions:
     from lampbench.data import open_task
 
     folder = _data_folder(plan, task, progress)
-    with progress.bar(f"preparing {task.name} (MB)") as bar:
-        data = open_task(folder, task, plan.setting, on_progress=bar.update)
-    whole = data.split(plan.request.split)
-    _check_golds(task, data, plan.request.split)
-    asked = whole
-    limit = plan.request.limit
-    if limit is not None:
-        # The same sample for every method and seed, so that limited runs can be compared too.
-        sample = np.random.default_rng(0).permutation(len(whole))[:limit]
-        asked = whole.subset(np.sort(sample))
     name = "LaMP-mini" if plan.data == MINI_DATA else folder.resolve().name
-    return Questions(name, data, whole, asked, limit)
+    with progress.bar(f"preparing {task.name} (MB)") as bar:
+        data = open_task(folder, task, plan.setting, on_progress=bar.update, say=progress.say)
+    return wall_off(data, plan.request.split, name, plan.request.limit)
 
 
 def _data_folder(plan: Plan, task: Task, progress: Progress) -> Path:
@@ -159,14 +148,6 @@ def _data_folder(plan: Plan, task: Task, progress: Progress) -> Path:
     with progress.bar(f"generating LaMP-mini ({task.name})"):
         write_suite(folder, knobs, [task.name], CACHE_REMEDY, ours=True, say=progress.say)
     return folder
-
-
-def _check_golds(task: Task, data: TaskData, split: str) -> None:
-    """Golds that cannot be scored are found before an hour of generation, not after it."""
-    part = data.split(split)
-    if part.has_outputs and task.kind != "generation":
-        golds = part.golds
-        metrics.score(task, golds, golds)
 
 
 def _load(session: Session, jobs: Sequence[Job]) -> None:

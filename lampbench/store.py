@@ -1,8 +1,15 @@
-"""The tables of a prepared task: Arrow files in batches of equal size, memory-mapped to be read."""
+"""The tables of a prepared task: Arrow files in batches of equal size, memory-mapped to be read.
+
+What a method may never see lies in files of its own: the outputs of each split in `golds-<split>.arrow`, and the
+items that no train profile holds in `items-more.arrow`, of which a run opens those rows only that the profiles
+of its questions show (`shown_items`).
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,23 +20,36 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lampbench.digests import digest, file_digest
+from lampbench.errors import RunError
+from lampbench.locks import locked
 from lampbench.official import item_content
 from lampbench.tasks import Task
 
-# Raised when the tables change: their columns, or the order of their rows, on which embedding matrices rest.
-STORE_FORMAT = 1
+# Raised when the tables change: their files, their columns, or the order of their rows.
+STORE_FORMAT = 2
 
 # Fixed sizes, so that the batch of a row is a division; a reader decodes from at most a few batches.
 ITEMS_PER_BATCH = 2048
 EXAMPLES_PER_BATCH = 256
 
-ITEMS_FILE = "items.arrow"
+TRAIN_ITEMS_FILE = "items-train.arrow"
+MORE_ITEMS_FILE = "items-more.arrow"
 MANIFEST_FILE = "manifest.json"
 
 
+class Damaged(RunError):
+    """A file of a store is not what was written; the text names it. The store is to be made again."""
+
+
 def examples_file(split: str) -> str:
-    """The name of the table of a split inside a store."""
+    """The name of the table of a split's questions inside a store."""
     return f"examples-{split}.arrow"
+
+
+def golds_file(split: str) -> str:
+    """The name of the table of a split's outputs, row by row as in the table of its questions."""
+    return f"golds-{split}.arrow"
 
 
 def item_schema(task: Task) -> pa.Schema:
@@ -43,12 +63,13 @@ EXAMPLE_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string()),
         pa.field("input", pa.large_string()),
-        pa.field("output", pa.large_string()),
         pa.field("user_id", pa.string()),
         pa.field("item_rows", pa.list_(pa.int32())),
         pa.field("item_ids", pa.list_(pa.string())),
     ]
 )
+
+GOLD_SCHEMA = pa.schema([pa.field("output", pa.large_string())])
 
 
 class TableWriter:
@@ -87,23 +108,38 @@ class TableWriter:
         self._rows.clear()
 
 
-class ItemWriter(TableWriter):
-    """The items table: each content gets one row, at its first occurrence."""
+class ItemWriter:
+    """The items: each content gets one row, at its first occurrence; those of the train split come first.
 
-    def __init__(self, task: Task, path: Path) -> None:
-        super().__init__(path, item_schema(task), ITEMS_PER_BATCH)
+    Rows count on from one table to the next: the first row of `items-more.arrow` is the number of rows of
+    `items-train.arrow`.
+    """
+
+    def __init__(self, task: Task, folder: Path) -> None:
         self._task = task
         self._known = DigestRows()
+        schema = item_schema(task)
+        self._train = TableWriter(folder / TRAIN_ITEMS_FILE, schema, ITEMS_PER_BATCH)
+        self._more = TableWriter(folder / MORE_ITEMS_FILE, schema, ITEMS_PER_BATCH)
+
+    def __enter__(self) -> ItemWriter:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            self._train.__exit__(*error)
+        finally:
+            self._more.__exit__(*error)
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def row(self, item: dict[str, Any]) -> int:
-        """The row of the item's content."""
+    def row(self, item: dict[str, Any], split: str) -> int:
+        """The row of the item's content. The train split is written before the others."""
         content = item_content(self._task, item)
         row, new = self._known.add(content_digest(content))
         if new:
-            self.append(content)
+            (self._train if split == "train" else self._more).append(content)
         return row
 
 
@@ -169,11 +205,17 @@ def _array(values: Iterable[Any], kind: pa.DataType) -> pa.Array:
 
 
 class Table:
-    """An Arrow file of batches of equal size, memory-mapped; pickled as its path."""
+    """An Arrow file of batches of equal size, memory-mapped; pickled as its path.
 
-    def __init__(self, path: Path, batch_rows: int) -> None:
+    Attributes:
+        path, batch_rows: where it lies, and rows per batch.
+        digest: of the file's bytes.
+    """
+
+    def __init__(self, path: Path, batch_rows: int, digest: str = "") -> None:
         self.path = path
         self.batch_rows = batch_rows
+        self.digest = digest
         self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
         self.names: tuple[str, ...] = tuple(self._reader.schema.names)
         batches = self._reader.num_record_batches
@@ -184,7 +226,12 @@ class Table:
         return self._length
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Table, (self.path, self.batch_rows)
+        return Table, (self.path, self.batch_rows, self.digest)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        return self._reader.schema
 
     def batch(self, number: int) -> pa.RecordBatch:
         batch = self._batches[number]
@@ -210,3 +257,117 @@ class Table:
                 for place, value in zip(places.tolist(), values, strict=True):
                     column[place] = value
         return columns
+
+    def distinct(self, rows: NDArray[np.int64], name: str) -> NDArray[np.int64]:
+        """What the lists of these rows hold in a column of lists of integers: each number once, ascending."""
+        numbers = rows // self.batch_rows
+        found = [np.empty(0, dtype=np.int64)]
+        for number in np.unique(numbers).tolist():
+            positions = pa.array(rows[numbers == number] - number * self.batch_rows)
+            found.append(np.unique(self.batch(number).column(name).take(positions).flatten().to_numpy()))
+        return np.unique(np.concatenate(found)).astype(np.int64)
+
+
+# What a store holds, and whether it is still that
+
+
+def seal(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest of a store that is made, with the digest of each table; last, as it says that the rest is
+    there."""
+    files = {path.name: file_digest(path) for path in sorted(folder.glob("*.arrow"))}
+    content = {**manifest, "files": files}
+    text = json.dumps({**content, "digest": _digest_of(content)}, indent=1)
+    (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
+
+
+def read_manifest(store: Path) -> dict[str, Any]:
+    """What `seal` wrote.
+
+    Raises:
+        Damaged: it is not that any more.
+    """
+    path = store / MANIFEST_FILE
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if manifest.pop("digest") == _digest_of(manifest):
+            return manifest
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        pass
+    raise Damaged(f"{path} is damaged")
+
+
+def _digest_of(manifest: dict[str, Any]) -> str:
+    return digest(json.dumps(manifest, sort_keys=True).encode())
+
+
+def verify(store: Path, manifest: dict[str, Any]) -> None:
+    """Read every table of a store once and compare; nothing stays open.
+
+    Raises:
+        Damaged: a file is missing or not what was written.
+    """
+    for name in manifest["files"]:
+        verify_file(store / name, manifest["files"][name])
+
+
+def verify_file(path: Path, wanted: str) -> None:
+    """See that a file has that digest.
+
+    Raises:
+        Damaged: it has not, or cannot be read.
+    """
+    try:
+        if file_digest(path) == wanted:
+            return
+    except OSError:
+        pass
+    raise Damaged(f"{path} is damaged")
+
+
+def shown_items(store: Path, manifest: dict[str, Any], rows: NDArray[np.int64]) -> Table | None:
+    """A table of these rows of `items-more.arrow`, in their order, and of no other; None if there are none.
+
+    Args:
+        store: the folder of the store.
+        manifest: what `read_manifest` says.
+        rows: positions there, ascending.
+
+    Raises:
+        Damaged: `items-more.arrow` is not what was written.
+        OSError: the table cannot be written.
+    """
+    if not len(rows):
+        return None
+    whole = store / MORE_ITEMS_FILE
+    if len(rows) == manifest["items"]["more"]:
+        return Table(whole, ITEMS_PER_BATCH, manifest["files"][whole.name])
+    path = store / f"shown-{digest(np.ascontiguousarray(rows, dtype='<i8').tobytes())[:16]}.arrow"
+    note = path.with_suffix(".digest")  # written last: it says that the table is whole
+    with locked(path):
+        try:
+            made = note.read_text(encoding="ascii")
+            verify_file(path, made)
+        except (OSError, ValueError, Damaged):
+            verify_file(whole, manifest["files"][whole.name])
+            _copy_rows(Table(whole, ITEMS_PER_BATCH), rows, path)
+            made = file_digest(path)
+            _replace_text(note, made)
+    return Table(path, ITEMS_PER_BATCH, made)
+
+
+def _copy_rows(table: Table, rows: NDArray[np.int64], path: Path) -> None:
+    new = path.with_name(f".{path.name}.new")
+    with pa.OSFile(str(new), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        for start in range(0, len(rows), ITEMS_PER_BATCH):
+            columns = table.take(rows[start : start + ITEMS_PER_BATCH], table.names)
+            arrays = [
+                pa.array(values, field.type) for values, field in zip(columns, table.schema, strict=True)
+            ]
+            writer.write_batch(pa.record_batch(arrays, schema=table.schema))
+    os.replace(new, path)
+
+
+def _replace_text(path: Path, text: str) -> None:
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, encoding="ascii")
+    os.replace(new, path)

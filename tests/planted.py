@@ -87,9 +87,10 @@ def planted_bench(folder: Path) -> Bench:
     models: Any = SimpleNamespace(
         llm=random_llm(folder / "llm"), encoder=TextEncoder.load(encoder_folder, device="cpu", offline=True)
     )
-    return Bench(
+    bench = Bench(
         data.task,
-        data,
+        data.setting,
+        data.items,
         models,
         RunSettings(max_input_tokens=64, max_new_tokens=3, beams=1),
         seed=0,
@@ -98,3 +99,5 @@ def planted_bench(folder: Path) -> Bench:
         progress=Progress("none"),
         other=None,  # type: ignore[arg-type]
     )
+    bench.data = data  # type: ignore[attr-defined]  # for the test; methods have no such road
+    return bench

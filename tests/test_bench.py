@@ -15,7 +15,7 @@ from lampbench.frozen import weights_fingerprint
 from lampbench.models import ModelChoice, Models, model_name
 from lampbench.progress import Progress
 from lampbench.prompts import item_text, personalized_prompt
-from lampbench.views import view
+from lampbench.views import strangers, view
 
 
 @pytest.fixture
@@ -29,7 +29,8 @@ def bench_of(data: TaskData, models: Models, tmp_path: Path, seed: int = 0) -> B
 
     return Bench(
         data.task,
-        data,
+        data.setting,
+        data.items,
         models,
         RunSettings(100, 4, 1),
         seed=seed,
@@ -117,7 +118,7 @@ def test_embeddings_belong_to_the_rows_of_the_items_table(
 
     # A view has rows of its own behind those of the task.
     dev = data.split("dev").without_outputs()
-    shuffled = view("shuffled-labels", data.task, list(dev), dev, bench.rng)
+    shuffled = view("shuffled-labels", data.task, list(dev), data.items, bench.rng)
     bench.shared.items = shuffled.items
     longer = bench.item_embeddings(bench.encoder, "test", text)
     assert len(longer) == len(shuffled.items) > len(matrix)
@@ -159,8 +160,7 @@ def test_shuffled_labels_stay_with_their_user_and_leave_their_items(
     data = open_task(tiny_data, "LaMP-4")
     bench = bench_of(data, models, tmp_path)
     dev = data.split("dev").without_outputs()
-    seen = view("shuffled-labels", data.task, list(dev), dev, bench.rng)
-    assert seen.n_own == len(data.items)
+    seen = view("shuffled-labels", data.task, list(dev), data.items, bench.rng)
     moved = 0
     for before, after in zip(dev, seen.examples, strict=True):
         assert after.item_ids == before.item_ids
@@ -181,7 +181,7 @@ def test_nobody_else_to_borrow_a_history_from(tiny_data: Path, models: Models, t
     bench = bench_of(data, models, tmp_path)
     alone = data.split("dev").subset([0])
     with pytest.raises(RequestError, match="profile=random: every question of the split"):
-        view("random", data.task, list(alone), alone, bench.rng)
+        strangers(alone.ids, alone, bench.rng)
 
 
 def test_models_are_loaded_once_and_known_before(tiny_llm: Path, models: Models) -> None:

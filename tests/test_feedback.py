@@ -49,7 +49,8 @@ def test_each_candidate_is_judged_alone_in_the_ordinary_prompt(
     nobody: Any = None
     bench = Bench(
         data.task,
-        data,
+        data.setting,
+        data.items,
         models,
         RunSettings(100, 6, 1),
         seed=0,

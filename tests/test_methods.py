@@ -31,7 +31,7 @@ def reports() -> dict[str, CheckReport]:
 def test_the_method_keeps_the_rules(reports: dict[str, CheckReport], name: str) -> None:
     report = reports[name]
     assert report.passed, str(report)
-    assert len(report.done) == 24  # eight rules on three tasks
+    assert len(report.done) == 30  # ten rules on three tasks
 
 
 def test_the_checks_can_fail(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def refusal(folder: Path, task: str = "LaMP-3", setting: str = "user") -> str:
         prepare_task(folder, task, setting)
     message = str(caught.value)
     assert "\n" not in message
-    assert [path for path in cache_dir().rglob("*") if path.is_file()] == []
+    assert [p for p in cache_dir().rglob("*") if p.is_file() and p.suffix != ".lock"] == []
     return message
 
 
@@ -334,23 +334,42 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
     assert open_task(tmp_path, "LaMP-3").split("dev").ids == ["q"]
 
 
-def test_old_stores_are_removed(tmp_path: Path) -> None:
+def test_stores_that_nobody_opens_any_more_are_removed(tmp_path: Path) -> None:
+    stores = []
     for i in range(3):
         write_split(tmp_path, "LaMP-3", [question("LaMP-3", f"q{i}")])
-        store = prepare_task(tmp_path, "LaMP-3")
-    assert sorted(path.name for path in store.parent.iterdir()) == sorted([store.name, "sources.json"])
+        if i == 2:  # a day later
+            os.utime(stores[0] / "manifest.json", (0, 0))
+        stores.append(prepare_task(tmp_path, "LaMP-3"))
+    left = sorted(path.name for path in stores[0].parent.iterdir())
+    assert left == sorted([stores[1].name, stores[2].name, "sources.json"])
 
 
-@pytest.mark.parametrize("damage", ["items.arrow", "examples-dev.arrow", "manifest.json"])
-@pytest.mark.parametrize("how", ["truncated", "removed"])
+STORE_FILES = ["items-more.arrow", "examples-dev.arrow", "golds-dev.arrow", "manifest.json"]
+
+
+@pytest.mark.parametrize("damage", STORE_FILES)
+@pytest.mark.parametrize("how", ["truncated", "removed", "half zeroed", "one byte changed"])
 def test_a_damaged_store_is_made_again(tmp_path: Path, damage: str, how: str) -> None:
     write_split(tmp_path, "LaMP-3", [question("LaMP-3", "q")])
     path = prepare_task(tmp_path, "LaMP-3") / damage
     if how == "removed":
         path.unlink()
     else:
-        path.write_bytes(path.read_bytes()[:20])
-    assert open_task(tmp_path, "LaMP-3").split("dev")[0].profile == question("LaMP-3", "q")["profile"]
+        content = bytearray(path.read_bytes())
+        if how == "truncated":
+            del content[20:]
+        elif how == "half zeroed":
+            content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+        else:
+            content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    told: list[str] = []
+    data = open_task(tmp_path, "LaMP-3", say=told.append)
+    assert data.split("dev")[0].profile == question("LaMP-3", "q")["profile"]
+    assert data.split("dev").golds == {"q": "4"}
+    if (damage, how) != ("manifest.json", "removed"):  # then there is no store
+        assert told == [f"{path} is damaged: preparing LaMP-3 again"]
 
 
 def test_a_failed_preparation_leaves_the_earlier_store_alone(tmp_path: Path) -> None:
@@ -391,7 +410,7 @@ def test_a_cache_that_fails_half_way_is_a_failed_run(tmp_path: Path, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     write_split(tmp_path, "LaMP-3", [question("LaMP-3", "q")])
-    monkeypatch.setattr("lampbench.prepare._settle", full)
+    monkeypatch.setattr("lampbench.prepare.seal", full)
     with pytest.raises(RunError, match="No space left on device; set LAMPBENCH_CACHE to another folder"):
         prepare_task(tmp_path, "LaMP-3", cache_dir=tmp_path / "cache")
 
@@ -420,7 +439,7 @@ def test_processes_that_prepare_at_once_get_the_same_whole_store(tmp_path: Path)
         process.join()
     assert results[0] == results[1] == results[2]
     assert results[0][1] == [q["profile"][-1]["text"] for q in questions]
-    (home,) = (tmp_path / "cache" / "data").iterdir()
+    (home,) = (path for path in (tmp_path / "cache" / "data").iterdir() if path.is_dir())
     assert len(list(home.iterdir())) == 2  # one store, and what the sources looked like
 
 

@@ -205,6 +205,9 @@ class Copier:
     def room(self, max_input_tokens: int) -> int:
         return max_input_tokens
 
+    def heard_by(self, listener: object) -> Copier:
+        return self
+
     def stream(self, requests: Iterator[Any], **_: object) -> Iterator[Generation]:
         for request in requests:
             self.asked.append(request.prompt)
@@ -245,7 +248,8 @@ def planted_bench(data: TaskData, folder: Path, members: dict[str, Method]) -> t
     models.__dict__["llm"] = llm
     bench = Bench(
         data.task,
-        data,
+        data.setting,
+        data.items,
         models,
         RunSettings(max_input_tokens=64, max_new_tokens=3, beams=1),
         seed=0,
@@ -254,6 +258,7 @@ def planted_bench(data: TaskData, folder: Path, members: dict[str, Method]) -> t
         progress=Progress("none"),
         other=lambda name, _: Fitted(name, members[name], bench, FitReport()),
     )
+    bench.data = data  # type: ignore[attr-defined]  # for the test; methods have no such road
     return bench, llm
 
 

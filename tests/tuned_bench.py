@@ -116,9 +116,10 @@ def make_bench(
             fits[name] = Fitted(name, ready(method, its), its, FitReport())
         return fits[name]
 
-    return Bench(
+    bench = Bench(
         data.task,
-        data,
+        data.setting,
+        data.items,
         SimpleNamespace(llm=llm),  # type: ignore[arg-type]
         RunSettings(**{"max_input_tokens": 48, "max_new_tokens": 3, "beams": 1, **settings}),
         seed=0,
@@ -127,6 +128,8 @@ def make_bench(
         progress=Progress("none"),
         other=other,
     )
+    bench.data = data  # type: ignore[attr-defined]  # for the test; methods have no such road
+    return bench
 
 
 def ready(method: Any, bench: Bench) -> Any:
