@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from lampbench.encoder_prompts import NO_PROMPTS, Prompts
 from lampbench.method import Bench, RetrievalConfig, RetrievalMethod
 from lampbench.prompts import Extraction, item_text, query
 from lampbench.retrieval import rank_dense
@@ -24,6 +25,7 @@ class DenseConfig(RetrievalConfig):
 
     use_date: bool = False  # whether an item's text ends in its date
     extraction: Extraction = "anchored"  # how LaMP-1's query is cut out (official: by scanning quotes)
+    prompts: bool = False  # put the retriever's own prompts for queries and documents before them
 
 
 class DenseMethod(RetrievalMethod):
@@ -37,13 +39,17 @@ class DenseMethod(RetrievalMethod):
         """Who encodes both questions and items."""
         return bench.retriever
 
+    def prompts(self, bench: Bench) -> Prompts:
+        """What stands before questions and items when they are encoded."""
+        return bench.retriever.own_prompts() if self.config.prompts else NO_PROMPTS
+
     def item_text(self, bench: Bench, item: dict[str, Any]) -> str:
         """The text of an item that is encoded."""
-        return item_text(bench.task, item, self.config.use_date)
+        return self.prompts(bench).document + item_text(bench.task, item, self.config.use_date)
 
     def query(self, bench: Bench, example: Example) -> str:
         """The text of a question that is encoded."""
-        return query(bench.task, example.input, self.config.extraction)
+        return self.prompts(bench).query + query(bench.task, example.input, self.config.extraction)
 
     def bytes_per_user(self, bench: Bench, example: Example) -> int:
         """The texts of the history, and a float32 vector of each item."""
@@ -70,7 +76,7 @@ class DenseMethod(RetrievalMethod):
         """The items' vectors by row of the items table, and the questions' by id."""
         items = bench.item_embeddings(
             encoder,
-            f"retrieval{'-dated' if self.config.use_date else ''}",
+            f"retrieval{'-dated' if self.config.use_date else ''}{'-prompts' if self.config.prompts else ''}",
             lambda item: self.item_text(bench, item),
             examples,
         )

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from lampbench.batching import TokenBudget
 from lampbench.devices import resolve_device, resolve_dtype
-from lampbench.encoder_loading import NO_PROMPTS, Prompts, load_parts
+from lampbench.encoder_loading import load_parts
+from lampbench.encoder_prompts import NO_PROMPTS, Prompts
+from lampbench.errors import RequestError
 from lampbench.frozen import weights_fingerprint
 from lampbench.identity import known, model_revision
 from lampbench.tokens import check_embedded
@@ -87,8 +89,7 @@ class TextEncoder:
         id: the hub name, or the name of the folder.
         revision: see `lampbench.identity.model_revision`; of a tuned copy, with a hash of its weights.
         pooling: how hidden states are pooled: `cls`, `mean`, …
-        prompts: what its authors put in front of queries and documents. Nothing here does: who encodes a text
-            says whether it has one.
+        prompts: what its authors put in front of queries and documents. `encode` does not: see `own_prompts`.
         dtype: the precision of the arithmetic; the weights stay float32, so that a trainable copy starts
             exactly.
         dim: size of a vector.
@@ -146,6 +147,18 @@ class TextEncoder:
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.module.parameters()).device
+
+    def own_prompts(self) -> Prompts:
+        """Its authors' prompts, for methods that put them in front of what they encode.
+
+        Raises:
+            RequestError: there are none, or they must be left out of the pooling, which is not done here.
+        """
+        if not self.prompts:
+            raise RequestError(f"encoder '{self.id}' names no prompts: leave out prompts=true")
+        if not getattr(self.module.pooling, "include_prompt", True):
+            raise RequestError(f"encoder '{self.id}' pools without its prompts, which lampbench does not do")
+        return self.prompts
 
     @torch.no_grad()
     def encode(

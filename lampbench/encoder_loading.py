@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 
 from lampbench.bounded_json import BadJson, read_json
 from lampbench.checkpoint import quiet_transformers
+from lampbench.encoder_prompts import NO_PROMPTS, Prompts
 from lampbench.errors import LampbenchError, RequestError
 from lampbench.hub import hub_file, is_offline, left_alone, local_only
 from lampbench.load_errors import NO_FOREIGN_CODE, why
@@ -26,28 +27,6 @@ KNOWN_POOLING = {
     r"facebook(/|--)contriever": "mean",  # github.com/facebookresearch/contriever: masked mean
     r"allenai(/|--)longformer-": "cls",  # arXiv:2404.05970 (RSPG): what stands at the first token
 }
-
-
-@dataclass(frozen=True)
-class Prompts:
-    """What the model's authors put in front of a text; empty where they name nothing."""
-
-    query: str = ""
-    document: str = ""
-
-    def __bool__(self) -> bool:
-        return bool(self.query or self.document)
-
-    @classmethod
-    def of(cls, named: Mapping[str, str | None], default: str | None) -> Prompts:
-        """From sentence-transformers' prompts by name; the names are those of its `encode_query` and
-        `encode_document`."""
-        rest = named.get(default or "") or ""
-        documents = [named.get(name) for name in ("document", "passage", "corpus")]
-        return cls(named.get("query") or rest, next(filter(None, documents), rest))
-
-
-NO_PROMPTS = Prompts()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -151,4 +151,7 @@ class Models:
         """The model as records name it; loads it."""
         model: Any = getattr(self, role)
         dtype = str(model.dtype).removeprefix("torch.")
-        return ModelRecord(model.id, model.revision, dtype, model.n_parameters)
+        prompts = getattr(model, "prompts", None)  # an encoder's
+        return ModelRecord(
+            model.id, model.revision, dtype, model.n_parameters, asdict(prompts) if prompts else None
+        )

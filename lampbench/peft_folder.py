@@ -28,8 +28,8 @@ def merge_adapter(folder: Path, model: Any) -> Any:
         config = PeftConfig.from_pretrained(str(folder))
         if config.is_prompt_learning:
             raise RequestError(
-                f"{subject} of kind {config.peft_type.value}, which cannot be merged into a model's weights: lampbench "
-                "loads adapters like LoRA"
+                f"{subject} of kind {config.peft_type.value}, which cannot be merged into a model's weights, as "
+                "LoRA can"
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is missing is found below

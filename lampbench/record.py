@@ -125,12 +125,17 @@ class DataRecord:
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """A model: hub name or name of its folder, revision (commit, or hash of its content), precision, size."""
+    """A model: hub name or name of its folder, revision (commit, or hash of its content), precision, size.
+
+    Of an encoder also the prompts for `query` and `document` that its authors name, where they do. They stand
+    before the texts only if the method's option `prompts` says so.
+    """
 
     id: str
     revision: str | None = None
     dtype: str | None = None
     parameters: int | None = None
+    prompts: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -156,8 +156,13 @@ def _load(session: Session, jobs: Sequence[Job]) -> None:
     for role in ("llm", *sorted(roles)):
         what = f"the {role}: " if role in ROLES else ""  # a method may name a model of its own
         session.progress.say(f"loading {what}{model_name(session.models.name_of(role))}")
-        if session.models.get(role).revision is None:
+        model = session.models.get(role)
+        if model.revision is None:
             session.progress.say(f"{what}its revision is not known, so that nothing it makes is used again")
+        if getattr(model, "prompts", None) and not all(getattr(job.config, "prompts", True) for job in jobs):
+            session.progress.say(
+                f"{what}its prompts for queries and documents are left out without prompts=true"
+            )
 
 
 def _check_llm(session: Session, jobs: Sequence[Job]) -> None:

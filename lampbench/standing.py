@@ -154,7 +154,9 @@ def _rank_task(records: list[Record], standing: Standing) -> None:
     for record in records:
         log, problem = read_log(record)
         first = logs.get(record.method.label, [(record, log)])[0][0]
-        if problem is None and first.method.config != record.method.config:
+        usual, own = first.method.config, record.method.config
+        # An option that one of them does not have yet, it had at its default.
+        if problem is None and any(usual[name] != own[name] for name in usual.keys() & own.keys()):
             problem = f"other options than seed {first.seed}"
         if problem is None and not _same_file(first, record):
             problem = f"the file of the method has changed since seed {first.seed}"

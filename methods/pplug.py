@@ -59,6 +59,7 @@ class Config(SoftPromptConfig, ProfileConfig):
     retriever: str = "none"  # a method whose first k items are in the prompt too, as text (paper: by BGE)
     k: int = 1  # profile items in the prompt, with a retriever
     query_prefix: str = "auto"  # before the question, for its encoder (auto: BGE's own for BGE, else none)
+    prompts: bool = False  # put the encoder's own prompts before question and items (with query_prefix auto)
     redecode_input: bool = False  # cut and decode inputs as released: a token is lost, unknown ones are spelt
 
     def __post_init__(self) -> None:
@@ -221,7 +222,9 @@ class Method(SoftPromptMethod):
     def question(self, bench: Bench, example: Example) -> Question:
         """The example as the model needs it."""
         prompt, prefix = example.input, self.config.query_prefix
-        if prefix == "auto":
+        if prefix == "auto" and self.config.prompts:
+            prefix = bench.encoder.own_prompts().query
+        elif prefix == "auto":
             name = bench.encoder.id.lower()
             prefix = BGE_PREFIX if "bge-" in name and "-zh" not in name else ""
         if self.config.redecode_input:
@@ -244,8 +247,11 @@ class Method(SoftPromptMethod):
         if not self.config.personal:
             plug: Any = self.trained.get_submodule("plug")
             return lambda batch: plug.instruction(len(batch))
+        before = bench.encoder.own_prompts().document if self.config.prompts else ""
         matrix = bench.item_embeddings(
-            bench.encoder, f"history-{fields}", lambda item: history_text(bench.task, item, fields)
+            bench.encoder,
+            f"history-{fields}{'-prompts' if self.config.prompts else ''}",
+            lambda item: before + history_text(bench.task, item, fields),
         )
         return lambda batch: self.soft_vectors(matrix, batch)
 
