@@ -73,13 +73,14 @@ def import_fault(tree: ast.Module, package: str) -> str | None:
 
 
 def _leaves_paths_alone(statement: ast.stmt) -> bool:
+    """Whether the statement cannot change where modules are found; a call can, and so can an assignment to sys.path."""
     if isinstance(statement, ast.Expr):
         return isinstance(statement.value, ast.Constant)
     if isinstance(statement, ast.If):
         return isinstance(statement.test, ast.Name) and statement.test.id == "TYPE_CHECKING"
-    return isinstance(
-        statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.AnnAssign, ast.Assign)
-    )
+    if isinstance(statement, (ast.Assign, ast.AnnAssign)):
+        return not any(isinstance(node, (ast.Call, ast.Attribute)) for node in ast.walk(statement))
+    return isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
 
 
 def _targets(statement: ast.Import | ast.ImportFrom, package: str) -> Iterator[tuple[str | None, str | None]]:

@@ -69,38 +69,40 @@ def _read(tree: ast.Module, text: str, path: Path, package: str) -> MethodSource
     values = _class_values(method)
     name, variants = values.get("name", ""), values.get("variants", {})
     docstring = ast.get_docstring(tree) or ""
-    source = MethodSource(
+    faults = (_name_fault(name), _variants_fault(variants), import_fault(tree, package), _config_fault(tree))
+    return MethodSource(
+        name=name if faults[0] is None else "",
         summary=str(values.get("summary", "")) or docstring.partition("\n")[0],
         paper=str(values.get("paper", "")),
+        options=tuple(_options(tree, text, path).values()),
+        variants=variants if faults[1] is None else {},
+        error=next(filter(None, (*faults, _method_fault(method))), None),
     )
+
+
+def _name_fault(name: Any) -> str | None:
     if not name:
-        source.error = 'its class Method has no name (name = "…")'
-    elif not isinstance(name, str) or not _NAME.fullmatch(name) or name == "all":
-        source.error = f"its name {name!r} will not do: use letters, digits, - _ . and not 'all'"
-    else:
-        source.name = name
-    if _are_variants(variants):
-        source.variants = variants
-    else:
-        source.error = source.error or 'its variants are not of the form {"name": {"option": value}}'
-    source.options = tuple(_options(tree, text, path).values())
-    source.error = source.error or import_fault(tree, package) or _config_fault(tree)
-    if source.error is None and not (method.bases or method.keywords or method.decorator_list):
-        source.error = "its Method is no lampbench Method: write class Method(lampbench.method.Method)"
-    return source
+        return 'its class Method has no name (name = "…")'
+    # It names a folder, and stands in --method, where + and , and all mean something.
+    if isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name) and name != "all":
+        return None
+    return f"its name {name!r} will not do: use letters, digits, - _ . and not 'all'"
 
 
-_NAME = re.compile(r"\w[\w.-]*")  # of a folder and of a word of --method, where + and , mean something
-
-
-def _are_variants(value: Any) -> bool:
+def _variants_fault(variants: Any) -> str | None:
+    fault = 'its variants are not of the form {"name": {"option": value}}'
     try:
-        json.dumps(value, allow_nan=False)
+        json.dumps(variants, allow_nan=False)  # lists and records hold them
     except (TypeError, ValueError):
-        return False
-    return isinstance(value, dict) and all(
-        isinstance(name, str) and isinstance(options, dict) for name, options in value.items()
-    )
+        return fault
+    tables = isinstance(variants, dict) and all(isinstance(options, dict) for options in variants.values())
+    return None if tables and all(isinstance(key, str) for key in variants) else fault
+
+
+def _method_fault(method: ast.ClassDef) -> str | None:
+    if method.bases or method.keywords or method.decorator_list:
+        return None
+    return "its Method is no lampbench Method: write class Method(lampbench.method.Method)"
 
 
 # Classes and their fields

@@ -183,9 +183,16 @@ def test_what_reading_cannot_tell_is_not_held_against_a_file(tmp_path: Path, tex
     assert find_method("x", tmp_path).error is None
 
 
-def test_a_folder_that_the_file_itself_puts_on_the_path_is_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "setup", ["sys.path.insert(0, {!r})", "_ = sys.path.insert(0, {!r})", "sys.path = [{!r}, *sys.path]"]
+)
+def test_a_folder_that_the_file_itself_puts_on_the_path_is_used(
+    tmp_path: Path, setup: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "helper_of_mine", raising=False)
     write(tmp_path / "beside", "helper_of_mine.py", "")
-    setup = f"import sys\nsys.path.insert(0, {str(tmp_path / 'beside')!r})\nimport helper_of_mine\n"
+    setup = f"import sys\n{setup.format(str(tmp_path / 'beside'))}\nimport helper_of_mine\n"
     write(tmp_path / "methods", "mine.py", setup + BARE)
     assert load(find_method("x", tmp_path / "methods")).name == "x"
 
