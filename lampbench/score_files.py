@@ -263,7 +263,8 @@ def _read(source: Source, task: str | Task | None) -> Outputs:
 
 def _texts(source: str, entries: OutputEntries) -> dict[str, str]:
     texts: dict[str, str] = {}
-    repeated: list[str] = []
+    repetitions = 0
+    repeated: list[str] = []  # the first few: a file may repeat one id without end
     number = 0
     try:
         for number, entry in enumerate(entries, 1):
@@ -271,7 +272,8 @@ def _texts(source: str, entries: OutputEntries) -> dict[str, str]:
                 raise RequestError(f'{source}: entry {number} is not an object with "id" and "output"')
             id = str(entry["id"])
             if id in texts:
-                repeated.append(id)
+                repetitions += 1
+                repeated += [id] if len(repeated) < 4 else []
             if not _is_text(entry["output"]):
                 raise RequestError(f"{source}: the output of '{short(id)}' is not text")
             texts[id] = str(entry["output"])
@@ -280,8 +282,8 @@ def _texts(source: str, entries: OutputEntries) -> dict[str, str]:
     except BadJson as error:
         problem = "is cut off" if error.cut else "cannot be read as JSON"
         raise RequestError(f"{source}: {problem} after entry {number}: {error}") from None
-    if repeated:
-        raise RequestError(f"{source}: {len(repeated)} ids occur more than once ({show_ids(repeated)})")
+    if repetitions:
+        raise RequestError(f"{source}: {repetitions} ids occur more than once ({show_ids(repeated)})")
     return texts
 
 
