@@ -55,7 +55,7 @@ def file_print(path: Path, module: str | None = None) -> str:
         module: the name that it is imported by, if it is in a package.
 
     Raises:
-        OSError, SyntaxError, ValueError: the file is no Python that can be read.
+        OSError: the file cannot be read.
     """
     own = _Source.of_file(path, module or path.stem)
     return _print(_reached([own], everything=False), own)
@@ -162,7 +162,11 @@ def _meaning(path: Path) -> str:
 
 @lru_cache(maxsize=1024)
 def _read(path: Path, _modified: int) -> _Text:
-    tree = ast.parse(path.read_bytes())
+    content = path.read_bytes()
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError, RecursionError):  # imported by nobody, or in vain
+        return _Text(hashlib.sha256(content).hexdigest(), frozenset())
     imports = frozenset(_imported(tree))
     for node in ast.walk(tree):
         documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
@@ -177,9 +181,8 @@ def _imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield from ((0, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = f"{node.module}." if node.module else ""
-            yield from (
-                (node.level, f"{base}{alias.name}") for alias in node.names
-            )  # a module, or a name in one
+            # Whether a module is meant or a name in one shows when it is looked for.
+            yield from ((node.level, f"{base}{alias.name}") for alias in node.names)
 
 
 def _form(node: Any) -> str:

@@ -179,6 +179,14 @@ def test_a_method_built_on_one_of_lampbench_counts_it(package: Path, tmp_path: P
     assert print_of(tmp_path, text) != usual
 
 
+def test_a_file_that_is_no_python_counts_by_its_bytes(tmp_path: Path) -> None:
+    text = LEARNER + "\n\ndef later():\n    import _draft\n"
+    (tmp_path / "_draft.py").write_text("def (")
+    usual = print_of(tmp_path, text)
+    (tmp_path / "_draft.py").write_bytes(b"def \0 (")
+    assert print_of(tmp_path, text) != usual
+
+
 # What a file does
 
 
