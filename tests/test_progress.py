@@ -66,7 +66,8 @@ def test_none_is_silent() -> None:
     assert (stream.getvalue(), bar.done) == ("", 1)
 
 
-def test_a_terminal_gets_bars_that_nest_and_go_away() -> None:
+def test_a_terminal_gets_bars_that_nest_and_go_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
     shown = Progress("auto", stream)
     assert shown.style == "rich"
@@ -94,7 +95,11 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(
 
 
 @pytest.mark.parametrize("style", ["plain", "rich"])
-def test_names_and_notes_neither_act_on_the_terminal_nor_are_markup(style: str, seconds: list[float]) -> None:
+def test_names_and_notes_neither_act_on_the_terminal_nor_are_markup(
+    style: str, seconds: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
     stream = Terminal()
     shown = Progress(style, stream)
     with shown.bar("[bold]a[/bold] \x1b]0;title\x07", 2) as bar:
