@@ -16,6 +16,9 @@ they may use:
         def rank(self, bench, example):
             return rank_bm25(query(bench.task, example.input), [item["text"] for item in example.profile])
 
+What a method is given is what it may know: questions without outputs, and the items of their profiles and of the
+train split (`lampbench.questions`). It answers by `bench.generate`, and asks for anything else by `bench.ask`.
+
 This module is read by every method file and imports nothing heavy.
 """
 
