@@ -68,20 +68,19 @@ def reasons_anew(session: Session, asked: Sequence[tuple[Job, Questions]]) -> li
 
 
 def why_anew(session: Session, job: Job, questions: Questions) -> str | None:
-    """Why a complete run, which does not answer this request, is made again, in one line. None if there is none,
-    or if that was begun before.
+    """Why a complete run, which does not answer this request, is made again, in one line; None if there is none.
 
     Raises:
         RequestError: without `--fresh` it is not.
     """
-    folder, spec = folder_of(session.plan, job), spec_of(session, job, questions)
-    if not (folder / RECORD).is_file() or _is_under_way(folder, spec):
+    plan, folder = session.plan, folder_of(session.plan, job)
+    record = read_record(folder) if (folder / RECORD).is_file() else None
+    if record is None or record.status != "complete":
         return None
-    record = read_record(folder)
-    if record.status != "complete":
-        return None
-    plan = session.plan
     name = f"{plan.suite}/{job.task.name}/{job.label}/seed{job.seed} in {plan.results}"
+    spec = spec_of(session, job, questions)
+    if _is_under_way(folder, spec):
+        return f"{name} is made again: an attempt that was begun goes on"
     found = differences(record, spec, session, job, questions)
     if not found:
         return f"{name} is made again: its predictions are not those that were scored"
