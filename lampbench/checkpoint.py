@@ -94,6 +94,8 @@ def load_checkpoint(
             kind = transformers.AutoModelForCausalLM
             config, options["key_mapping"] = _text_half(config)
         model, info = _read(name, folder, offline, "weights", kind, source, {"config": config, **options})
+        if options.get("key_mapping"):
+            model._weight_conversions = None  # or it would be saved under the names of the whole
     _check_complete(name, model, info)
     if any(p.is_meta for p in model.parameters()):
         raise RequestError(f"LLM '{name}' does not fit into the GPUs of this machine together")

@@ -233,6 +233,8 @@ def test_of_a_model_that_sees_the_language_model_is_loaded(tmp_path: Path) -> No
         # What soft vectors that are tokens' own embeddings say is what the tokens say.
         soft = llm.model.get_input_embeddings()(ids[:, :2])[0]
     (plain,) = llm.generate(["w5 w6 w7"], **LIMITS)
+    llm.save(tmp_path / "again")
+    assert FrozenLLM.load(tmp_path / "again").generate(["w5 w6 w7"], **LIMITS) == [plain]
     alone = Request("w6 w7", soft)
     llm.tokenizer.backend_tokenizer.post_processor = tiny_tokenizer().backend_tokenizer.post_processor
     (mixed,) = llm.generate([alone], **LIMITS)
