@@ -73,8 +73,8 @@ class GenerationCache:
 
         Args:
             llm: how the frozen LLM answers requests, in order.
-            decides: all that decides its answers besides the request, as JSON values: its id, revision and
-                precision, and the limits of generation.
+            decides: all that decides its answers besides the request, as JSON values: its identity (see
+                `Models.identity`) and the limits of generation.
             requests: read one batch ahead of the answers, and past a limited number of known ones.
         """
         self._model = str(decides.get("id", ""))

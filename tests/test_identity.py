@@ -18,6 +18,7 @@ from lampbench.errors import RequestError
 from lampbench.identity import hub_commit, library_versions, model_revision
 from lampbench.llm import FrozenLLM
 from lampbench.models import ModelChoice, Models
+from lampbench.runner import run
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MINI = Path(identity.__file__).parent / "mini"
@@ -171,6 +172,23 @@ def test_a_folder_that_is_written_while_it_is_loaded_is_refused(
     monkeypatch.setattr(FrozenLLM, "load", written_meanwhile)
     with pytest.raises(RequestError, match=r"model folder '.*llm' has changed while it was loaded"):
         models_of(folder).get("llm")
+
+
+def test_the_committed_runs_still_answer_the_commands_that_made_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(FrozenLLM, "load", refuse)
+    committed = Path(__file__).resolve().parents[1] / "results" / "mini" / "LaMP-3"
+    there = Path(shutil.copytree(committed, tmp_path / "mini" / "LaMP-3"))
+    records = run("all", "LaMP-3", results=tmp_path, progress="none")
+    assert len(records) > 10
+    for record in records:
+        file = there / record.method.label / "seed0" / "record.json"
+        assert (record.status, record.spec) == ("complete", None)
+        assert file.read_bytes() == (committed / file.relative_to(there)).read_bytes()
 
 
 # The hub
