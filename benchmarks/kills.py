@@ -28,7 +28,7 @@ from typing import Any
 from lampbench.record import RECORD, Record
 from lampbench.results_folder import load_records
 
-MOST_KILLS = 4  # in one round
+MOST_KILLS = 4  # in one round, unless told otherwise
 KEPT = {RECORD, "predictions.jsonl"}
 PRELOADED = ["lampbench.runner", "lampbench.llm", "lampbench.encoder", "lampbench.training"]
 
@@ -54,7 +54,9 @@ class Round:
         return not self.lost and self.same and not self.left
 
 
-def rounds(options: dict[str, Any], n: int, folder: Path, seed: int = 0) -> Iterator[Round]:
+def rounds(
+    options: dict[str, Any], n: int, folder: Path, seed: int = 0, most: int = MOST_KILLS
+) -> Iterator[Round]:
     """Play rounds.
 
     Args:
@@ -62,6 +64,7 @@ def rounds(options: dict[str, Any], n: int, folder: Path, seed: int = 0) -> Iter
         n: how many.
         folder: for results and caches.
         seed: of the moments.
+        most: kills in one round.
     """
     draw = random.Random(seed)
     yardstick = folder / "yardstick"
@@ -77,12 +80,12 @@ def rounds(options: dict[str, Any], n: int, folder: Path, seed: int = 0) -> Iter
         place = folder / f"round{number}"
         shutil.copytree(yardstick / "results", place / "results")
         _mark(_run_in(place))
-        yield _round(options, place, expected, seconds, draw)
+        yield _round(options, place, expected, seconds, draw, most)
         shutil.rmtree(place)
 
 
 def _round(
-    options: dict[str, Any], place: Path, expected: Record, seconds: float, draw: random.Random
+    options: dict[str, Any], place: Path, expected: Record, seconds: float, draw: random.Random, most: int
 ) -> Round:
     found = Round()
     while True:
@@ -90,9 +93,9 @@ def _round(
         is_new = _is_new(place)
         # An attempt that was begun is gone on with; before, the earlier run would do without --fresh.
         process = _process({**options, "fresh": not begun and not is_new}, place)
-        if found.kills < MOST_KILLS:
+        if found.kills < most:
             process.join(draw.uniform(0, seconds))
-        if not process.is_alive() or found.kills == MOST_KILLS:
+        if not process.is_alive() or found.kills == most:
             process.join()
             break
         process.kill()

@@ -14,7 +14,7 @@ import pytest
 from made_methods import LEARNER, PRESET, TRICKSTER
 
 from lampbench.attempts import OFFICIAL, PREDICTIONS, RECORD, attempt_beside, discard, is_moving, take_place
-from lampbench.errors import RunError
+from lampbench.errors import RequestError, RunError
 from lampbench.place import settle
 from lampbench.prediction_log import PredictionLog, read_predictions
 from lampbench.record import Record
@@ -184,3 +184,16 @@ def test_two_commands_that_make_one_run_make_it_once(folder: Path) -> None:
     record = the_run(folder / "results")
     assert record.folder is not None
     assert set(contents(record.folder.parent)) == {"seed0/record.json", "seed0/predictions.jsonl"}
+
+
+def test_a_run_that_another_command_has_ended_meanwhile_is_not_replaced(
+    run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = run_here("trickster", suite="s")
+    # As if both had looked before the first had ended.
+    monkeypatch.setattr("lampbench.runner.find_finished", lambda *_: None)
+    monkeypatch.setattr("lampbench.runner.reasons_anew", lambda *_: [])
+    with pytest.raises(RequestError, match="with limit None and not 3"):
+        run_here("trickster", suite="s", limit=3)
+    assert run_here("trickster", suite="s") == [first]
+    assert the_run(folder / "results") == first
