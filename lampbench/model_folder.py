@@ -45,12 +45,13 @@ def check_llm_folder(folder: Path) -> None:
     Raises:
         RequestError: a file is.
     """
+    has_weights = any((folder / file).is_file() for file in WEIGHT_FILES)
+    if not has_weights and any(folder.glob("*.gguf")):
+        raise RequestError(_gguf(f"LLM folder '{folder}'"))
     if not (folder / "config.json").is_file():
-        if any(folder.glob("*.gguf")):
-            raise RequestError(_gguf(f"LLM folder '{folder}'"))
         raise RequestError(f"LLM folder '{folder}' has no config.json: it is not a saved model")
     read_object("LLM", folder / "config.json")
-    if not any((folder / file).is_file() for file in WEIGHT_FILES):
+    if not has_weights:
         raise RequestError(f"LLM folder '{folder}' has no weights: expected model.safetensors")
     # Without a vocabulary transformers may make an empty tokenizer. ByT5 reads bytes and has none.
     if not has_vocabulary(folder):

@@ -25,9 +25,8 @@ from lampbench.model_folder import WEIGHT_FILES
 def verify_weights(model: Any, name: str, folder: Path | None, commit: str | None) -> None:
     """Compare head and input embeddings with the checkpoint; mark a model that has its own head as untied.
 
-    The mark makes later calls of `tie_weights`, copies and saved files right as well. It also corrects outputs
-    that transformers 5 scales as if the head were tied: those of UMT5, and those of a FLAN-T5 that transformers
-    5 itself has saved, with `tie_word_embeddings: true` beside a head of its own.
+    The mark makes later calls of `tie_weights`, copies and saved files right as well. It also corrects UMT5,
+    whose outputs transformers 5 scales as if its head were tied.
 
     Args:
         model: the loaded model.
@@ -60,8 +59,6 @@ def verify_weights(model: Any, name: str, folder: Path | None, commit: str | Non
             )
         if module is head and not tied:
             model.config.tie_word_embeddings = False
-            if hasattr(model.config, "scale_decoder_outputs"):
-                model.config.scale_decoder_outputs = False
 
 
 def _names(model: nn.Module, weight: Tensor, within: nn.Module | None = None) -> list[str]:
@@ -99,11 +96,6 @@ class _Weights:
             return path if path.is_file() else None
         cached = try_to_load_from_cache(self._name, file, revision=self._commit)
         return Path(cached) if isinstance(cached, str) else None
-
-    def config(self) -> dict[str, Any]:
-        """config.json as it was written; transformers changes values when it reads them."""
-        path = self._path("config.json")
-        return json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
 
     def find(self, names: list[str]) -> str | None:
         """The checkpoint's key for a tensor that the model calls by one of `names`.

@@ -353,11 +353,13 @@ def test_an_adapter_that_cannot_be_used_is_told(adapter: Path, name: str) -> Non
 
 def test_gguf_weights_are_told_from_a_model(tmp_path: Path) -> None:
     (tmp_path / "model.Q4_K_M.gguf").write_bytes(b"GGUF")
+    told = r"GGUF weights, which llama\.cpp reads and lampbench does not"
     for name in (tmp_path, tmp_path / "model.Q4_K_M.gguf"):
-        with pytest.raises(
-            RequestError, match=r"GGUF weights, which llama\.cpp reads and lampbench does not"
-        ):
+        with pytest.raises(RequestError, match=told):
             FrozenLLM.load(name)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(RequestError, match=told):
+        FrozenLLM.load(tmp_path)
 
 
 def sentencepiece_folder(folder: Path) -> tuple[Path, Any]:
