@@ -173,7 +173,10 @@ def load(info: MethodInfo) -> LoadedMethod:
     if missing is not None:  # better told now than once the models are loaded
         raise broken(info, f"its Method defines no {missing}")
     # Of the files as they are now: an edit while the method runs is no part of what runs.
-    prints = file_print(info.path, info.module), code_print(cls, info.path, info.module)
+    try:
+        prints = file_print(info.path, info.module), code_print(cls, info.path, info.module)
+    except OSError as error:  # of a file beside it, which it imports later
+        raise broken(info, described(error)) from error
     return LoadedMethod(info, cls, config, *prints)
 
 

@@ -12,6 +12,7 @@ from made_methods import LEARNER
 
 from lampbench import code_print as module
 from lampbench.code_print import PACKAGE, TELLING, code_print, file_print
+from lampbench.errors import RequestError
 from lampbench.registry import find_method, load
 
 
@@ -185,6 +186,19 @@ def test_a_file_that_is_no_python_counts_by_its_bytes(tmp_path: Path) -> None:
     usual = print_of(tmp_path, text)
     (tmp_path / "_draft.py").write_bytes(b"def \0 (")
     assert print_of(tmp_path, text) != usual
+
+
+def test_a_file_that_cannot_be_read_makes_the_method_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path, module: str | None) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("lampbench.registry.file_print", refused)
+    with pytest.raises(
+        RequestError, match=r"method 'learner' is broken: PermissionError: .*Permission denied"
+    ):
+        print_of(tmp_path)
 
 
 # What a file does
