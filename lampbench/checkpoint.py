@@ -86,17 +86,7 @@ def load_checkpoint(
     with quiet_transformers(), left_alone(local):
         config = _read(name, folder, offline, "configuration", transformers.AutoConfig, source, common)
         tokenizer = _read(name, folder, offline, "tokenizer", transformers.AutoTokenizer, source, common)
-        options = {"dtype": dtype, "output_loading_info": True, **place, **common}
-        # Weights of another shape are reported below: with the names that transformers only prints.
-        options["ignore_mismatched_sizes"] = True
-        kind: Any = transformers.AutoModelForSeq2SeqLM
-        if not config.is_encoder_decoder:
-            kind = transformers.AutoModelForCausalLM
-            config, options["key_mapping"] = _text_half(config)
-        model, info = _read(name, folder, offline, "weights", kind, source, {"config": config, **options})
-        if options.get("key_mapping"):
-            model._weight_conversions = None  # or it would be saved under the names of the whole
-    _check_complete(name, model, info)
+        model = _read_model(name, folder, offline, config, source, {"dtype": dtype, **place, **common})
     if any(p.is_meta for p in model.parameters()):
         raise RequestError(f"LLM '{name}' does not fit into the GPUs of this machine together")
     _fuse_gelu(model)
@@ -105,16 +95,7 @@ def load_checkpoint(
     revision = model_revision(name)
     verify_weights(model, name, folder, revision if folder is None else None)
     tokenizer.truncation_side = "right"
-    if tokenizer.vocab_size > (rows := model.get_input_embeddings().weight.shape[0]):
-        raise RequestError(
-            f"LLM '{name}': its tokenizer knows {tokenizer.vocab_size} tokens and its embeddings {rows}: the "
-            "tokenizer belongs to another model"
-        )
-    if not tokenizer("lamp", add_special_tokens=False)["input_ids"]:
-        # transformers 5 rebuilds some tokenizers around the vocabulary alone; that may not fit the file.
-        raise RequestError(
-            f"LLM '{name}': its tokenizer, a {type(tokenizer).__name__}, finds no token in a text"
-        )
+    _check_tokenizer(name, tokenizer, model)
     return Checkpoint(
         model.eval(),
         tokenizer,
@@ -134,6 +115,7 @@ def _with_adapter(folder: Path, base: Checkpoint) -> Checkpoint:
                 str(folder), folder, True, "tokenizer", transformers.AutoTokenizer, str(folder), options
             )
             tokenizer.truncation_side = "right"
+            _check_tokenizer(str(folder), tokenizer, model)
     return Checkpoint(model, tokenizer, id=folder.resolve().name, revision=model_revision(folder))
 
 
@@ -177,6 +159,38 @@ def _read(
                 f"LLM '{name}' does not fit into memory: use --dtype bf16, --device balanced or a smaller LLM"
             ) from error
         raise RequestError(why("LLM", name, folder, offline, what, error)) from error
+
+
+def _read_model(
+    name: str, folder: Path | None, offline: bool, config: Any, source: str, options: dict[str, Any]
+) -> Any:
+    """The language model that `config` describes, or that is within it, with all of its weights."""
+    options = {**options, "output_loading_info": True}
+    # Weights of another shape are reported below: with the names that transformers only prints.
+    options["ignore_mismatched_sizes"] = True
+    kind: Any = transformers.AutoModelForSeq2SeqLM
+    if not config.is_encoder_decoder:
+        kind = transformers.AutoModelForCausalLM
+        config, options["key_mapping"] = _text_half(config)
+    model, info = _read(name, folder, offline, "weights", kind, source, {"config": config, **options})
+    if options.get("key_mapping"):
+        model._weight_conversions = None  # or it would be saved under the names of the whole
+    _check_complete(name, model, info)
+    return model
+
+
+def _check_tokenizer(name: str, tokenizer: Any, model: Any) -> None:
+    """A tokenizer of another model is found now, and not by what it does to texts."""
+    if tokenizer.vocab_size > (rows := model.get_input_embeddings().weight.shape[0]):
+        raise RequestError(
+            f"LLM '{name}': its tokenizer knows {tokenizer.vocab_size} tokens and its embeddings {rows}: the "
+            "tokenizer belongs to another model"
+        )
+    if not tokenizer("lamp", add_special_tokens=False)["input_ids"]:
+        # transformers 5 rebuilds some tokenizers around the vocabulary alone; that may not fit the file.
+        raise RequestError(
+            f"LLM '{name}': its tokenizer, a {type(tokenizer).__name__}, finds no token in a text"
+        )
 
 
 def _check_complete(name: str, model: Any, info: dict[str, Any]) -> None:
