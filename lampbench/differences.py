@@ -18,7 +18,7 @@ from lampbench.record import Record, without_folders
 
 if TYPE_CHECKING:
     from lampbench.fitting import Session
-    from lampbench.job import Questions
+    from lampbench.questions import Questions
     from lampbench.request import Job
 
 MOST = 3  # differences that are told; of many, the first tell enough
