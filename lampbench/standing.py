@@ -81,7 +81,7 @@ def suite_facts(record: Record) -> Facts:
     limits = {name: str(value) for name, value in record.generation.items() if name != "max_new_tokens"}
     return {
         "LLM": record.llm.id,
-        "LLM revision": str(record.llm.revision),
+        "LLM revision": _revision(record, "llm"),
         "LLM precision": str(record.llm.dtype),
         "data": record.data.name,
         "setting": record.data.setting,
@@ -105,6 +105,12 @@ def model_text(model: ModelRecord) -> str:
     return f"{model.id} ({model.revision})" if model.revision else model.id
 
 
+def _revision(record: Record, role: str) -> str:
+    """The revision of a model; where it was not known, what the run's own command called it, and no other."""
+    models = (record.spec or {}).get("models", {})
+    return str(getattr(record, role).revision or models.get(role, {}).get("revision"))
+
+
 def _same_file(one: Record, other: Record) -> bool:
     """Whether the file of two runs' method did the same, as far as their records tell; whatever it said."""
     if one.spec is not None and other.spec is not None:
@@ -118,7 +124,7 @@ def _agree(records: list[Record], standing: Standing) -> list[Record]:
     for role in ("encoder", "retriever"):
 
         def facts(record: Record, role: str = role) -> Facts:
-            return {role: model_text(getattr(record, role))}
+            return {role: f"{getattr(record, role).id} ({_revision(record, role)})"}
 
         users = [record for record in records if getattr(record, role) is not None]
         agreeing = {id(record) for record in _usual(users, standing, facts)}

@@ -271,6 +271,17 @@ def test_a_run_that_differs_in_what_must_be_equal_is_named_and_not_mixed(
     assert [(aside.run, aside.reason) for aside in suite.odd] == [("LaMP-2 odd, seed 0", reason)]
 
 
+def test_models_of_unknown_revision_are_not_taken_for_the_same(results: Path) -> None:
+    for i, method in enumerate(("good", "none", "poor", "odd")):
+        for task in ("LaMP-2", "LaMP-3"):
+            models = {"llm": {"revision": "unknown-2" if method == "odd" else "unknown-1"}}
+            add_run(results, method, task, i / 4, llm=replace(LLM, revision=None), spec={"models": models})
+    suite = only(board_of(results))
+    assert {(aside.run, aside.reason) for aside in suite.odd} == {
+        (f"{task} odd, seed 0", "LLM revision unknown-2, not unknown-1") for task in ("LaMP-2", "LaMP-3")
+    }
+
+
 def test_methods_without_an_encoder_stand_beside_those_with_the_usual_one(results: Path) -> None:
     from lampbench.record import ModelRecord
 
