@@ -164,21 +164,10 @@ class AnswerFile:
         self._say(f"{self.path} is damaged: {kept} answers in it are kept, others are asked for again")
 
     def _error(self, what: str, error: Exception) -> RunError:
-        remedy = "make room there" if "full" in str(error) else "remove it"
         return RunError(
-            f"the generation cache {self.path} cannot be {what} ({error}): {remedy}, or {CACHE_REMEDY}"
+            f"the generation cache {self.path} cannot be {what} ({error}): make room there or remove it, or "
+            f"{CACHE_REMEDY}"
         )
-
-
-def all_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file, whole or not, by their keys; nothing if there is no file.
-
-    Raises:
-        sqlite3.DatabaseError: the file is damaged.
-    """
-    if path.is_file():
-        with contextlib.closing(_connected(path)) as connection:
-            yield from map(Row._make, connection.execute(_SELECT))
 
 
 def models_in(path: Path, before: float | None = None) -> list[tuple[str, int, float]]:
