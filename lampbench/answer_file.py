@@ -170,6 +170,16 @@ class AnswerFile:
         )
 
 
+def all_rows(path: Path) -> Iterator[Row]:
+    """The rows of a file, whole or not, by their keys.
+
+    Raises:
+        sqlite3.DatabaseError: the file is damaged.
+    """
+    with contextlib.closing(_connected(path)) as connection:
+        yield from map(Row._make, connection.execute(_SELECT))
+
+
 def models_in(path: Path, before: float | None = None) -> list[tuple[str, int, float]]:
     """Who has given the answers in a file: model, bytes of its answers, and when the last one was made.
 

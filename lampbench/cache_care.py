@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from lampbench.answer_file import all_rows, delete_answers
 from lampbench.cache_contents import Kept
@@ -81,10 +79,10 @@ def _check_data(home: Path) -> Iterator[str]:
 
 
 def _check_manifest(path: Path) -> Iterator[str]:
-    """The files that a manifest names with their digests."""
+    """A sealed manifest, and the files that it names with their digests."""
     try:
-        files: dict[str, Any] = json.loads(path.read_bytes()).get("files", {})
-    except (OSError, ValueError, AttributeError):
+        files = read_sealed(path)["files"]
+    except (Damaged, FileNotFoundError):
         yield f"{path} is damaged"
         return
     for name, value in files.items():
@@ -129,11 +127,6 @@ def _check_identities(path: Path) -> Iterator[str]:
 
 
 def _check_mini(folder: Path) -> Iterator[str]:
-    try:
-        read_sealed(folder / "manifest.json")
-    except (Damaged, FileNotFoundError) as error:
-        yield str(error)
-        return
     yield from _check_manifest(folder / "manifest.json")
 
 

@@ -25,12 +25,12 @@ from lampbench.layout import find_files
 from lampbench.official import OnProgress
 from lampbench.paths import expanded
 from lampbench.prepare import prepare_task
+from lampbench.seals import Damaged
 from lampbench.store import (
     EXAMPLES_PER_BATCH,
     ITEMS_PER_BATCH,
     MORE_ITEMS_FILE,
     TRAIN_ITEMS_FILE,
-    Damaged,
     Table,
     examples_file,
     golds_file,

@@ -43,13 +43,13 @@ from lampbench.official import (
 )
 from lampbench.paths import CACHE_REMEDY, require_writable
 from lampbench.paths import cache_dir as default_cache_dir
+from lampbench.seals import Damaged
 from lampbench.store import (
     EXAMPLE_SCHEMA,
     EXAMPLES_PER_BATCH,
     GOLD_SCHEMA,
     MANIFEST_FILE,
     STORE_FORMAT,
-    Damaged,
     ItemWriter,
     TableWriter,
     examples_file,

@@ -8,7 +8,6 @@ of its questions show (`shown_items`).
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from array import array
 from collections.abc import Iterable, Sequence
@@ -21,9 +20,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lampbench.digests import digest, file_digest
-from lampbench.errors import RunError
 from lampbench.locks import locked
 from lampbench.official import item_content
+from lampbench.seals import Damaged, read_sealed, write_sealed
 from lampbench.tasks import Task
 
 # Raised when the tables change: their files, their columns, or the order of their rows.
@@ -36,10 +35,6 @@ EXAMPLES_PER_BATCH = 256
 TRAIN_ITEMS_FILE = "items-train.arrow"
 MORE_ITEMS_FILE = "items-more.arrow"
 MANIFEST_FILE = "manifest.json"
-
-
-class Damaged(RunError):
-    """A file of a store is not what was written; the text names it. The store is to be made again."""
 
 
 def examples_file(split: str) -> str:
@@ -275,9 +270,7 @@ def seal(folder: Path, manifest: dict[str, Any]) -> None:
     """Write the manifest of a store that is made, with the digest of each table; last, as it says that the rest is
     there."""
     files = {path.name: file_digest(path) for path in sorted(folder.glob("*.arrow"))}
-    content = {**manifest, "files": files}
-    text = json.dumps({**content, "digest": _digest_of(content)}, indent=1)
-    (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
+    write_sealed(folder / MANIFEST_FILE, {**manifest, "files": files}, "prepared data")
 
 
 def read_manifest(store: Path) -> dict[str, Any]:
@@ -286,18 +279,10 @@ def read_manifest(store: Path) -> dict[str, Any]:
     Raises:
         Damaged: it is not that any more.
     """
-    path = store / MANIFEST_FILE
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest.pop("digest") == _digest_of(manifest):
-            return manifest
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        pass
-    raise Damaged(f"{path} is damaged")
-
-
-def _digest_of(manifest: dict[str, Any]) -> str:
-    return digest(json.dumps(manifest, sort_keys=True).encode())
+        return read_sealed(store / MANIFEST_FILE)
+    except FileNotFoundError as error:
+        raise Damaged(f"{store / MANIFEST_FILE} is missing") from error
 
 
 def verify(store: Path, manifest: dict[str, Any]) -> None:

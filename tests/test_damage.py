@@ -35,10 +35,19 @@ class File:
 
     places: str
     method: str
-    told: bool = True  # that it is damaged; where nothing but time depends on it, nobody need know
+    told: bool = (
+        True  # that it is damaged; what is made again at once, from what is whole, nobody need know of
+    )
 
 
 FILES = {
+    "questions of a store": File("data/*/*/examples-dev.arrow", "bm25"),
+    "golds of a store": File("data/*/*/golds-train.arrow", "learner"),
+    "items of the train split": File("data/*/*/items-train.arrow", "contriever"),
+    "items of the other splits": File("data/*/*/items-more.arrow", "contriever"),
+    "items that are shown": File("data/*/*/shown-*.arrow", "bm25", told=False),
+    "manifest of a store": File("data/*/*/manifest.json", "bm25"),
+    "sources of a store": File("data/*/sources.json", "bm25", told=False),
     "rows of embeddings": File("embeddings/*/rows.npy", "contriever"),
     "blocks of embeddings": File("embeddings/*/blocks.txt", "contriever"),
     "key of embeddings": File("embeddings/*/key.json", "contriever"),
@@ -98,11 +107,22 @@ def run_here(folder: Path, small_mini: None, monkeypatch: pytest.MonkeyPatch) ->
     return run_one
 
 
-@pytest.fixture(scope="module")
-def whole(
-    folder: Path, small_mini: None, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict[str, bytes]]:
+@dataclass(frozen=True)
+class Whole:
     """A cache in which every method has left what it keeps, and what each has answered."""
+
+    cache: Path
+    copy: Path
+    answers: dict[str, bytes]
+
+    def bring_back(self) -> None:
+        """Make the cache what it was, at its place: the names of prepared data tell where their source lies."""
+        shutil.rmtree(self.cache)
+        shutil.copytree(self.copy, self.cache)
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path, small_mini: None, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     cache = tmp_path_factory.mktemp("whole-cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAMPBENCH_CACHE", str(cache))
@@ -116,28 +136,30 @@ def whole(
             results=folder / "whole",
             set=SETTINGS,
         )
-    return cache, {record.method.name: record.predictions.read_bytes() for record in records}
+    copy = shutil.copytree(cache, cache.with_name("copy-of-cache"))
+    return Whole(cache, copy, {record.method.name: record.predictions.read_bytes() for record in records})
 
 
 @pytest.mark.parametrize("how", ["flipped", "zeroed"])
 @pytest.mark.parametrize("kind", FILES)
 def test_a_damaged_file_of_the_cache_changes_no_prediction_and_is_named(
-    whole: tuple[Path, dict[str, bytes]],
+    whole: Whole,
     run_here: Runner,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     kind: str,
     how: str,
 ) -> None:
-    cache, expected = whole
+    whole.bring_back()
+    monkeypatch.setenv("LAMPBENCH_CACHE", str(whole.cache))
     file = FILES[kind]
-    shutil.copytree(cache, cache_dir(), dirs_exist_ok=True)
     damaged = sorted(cache_dir().glob(file.places))
     assert damaged
     for path in damaged:
         damage(path, how)
     record = run_here(file.method, tmp_path / "results")
-    assert record.predictions.read_bytes() == expected[file.method]
+    assert record.predictions.read_bytes() == whole.answers[file.method]
     told = [line for line in capfd.readouterr().err.splitlines() if "damaged" in line]
     if file.told and not (kind == "blocks of embeddings" and how == "zeroed"):  # which a power cut leaves too
         assert any(str(path) in line or str(path.parent) in line for path in damaged for line in told)
