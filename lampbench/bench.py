@@ -8,10 +8,9 @@ methods that are built on them.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +19,7 @@ import numpy as np
 from lampbench.extraction import Extract, extract
 from lampbench.item_table import ItemTable
 from lampbench.prediction import Prediction
+from lampbench.shared import Shared
 from lampbench.vectors import ItemVectors, rows_of_items
 
 if TYPE_CHECKING:
@@ -55,37 +55,6 @@ class RunSettings:
     max_new_tokens: int = 128
     beams: int = 4
     extract: Extract = "none"
-
-
-@dataclass
-class Shared:
-    """What the bench of a method shares with those of the methods that it is built on.
-
-    Attributes:
-        items: the profile items that a method may see; at prediction a view may add rows (`lampbench.views`).
-        calls: prompts that the LLM has answered, whoever asked.
-        reused: prompts whose answers were made before and only looked up.
-        reused_seconds: the time that the LLM took for the latter when they were made.
-        asked: tokens of the prompts and answers that were no predictions, by kind.
-    """
-
-    items: ItemTable
-    calls: int = 0
-    reused: int = 0
-    reused_seconds: float = 0.0
-    asked: Counter[str] = field(default_factory=Counter)
-
-    def heard(self, answer: Generation, *, reused: bool = False, predicts: bool = False) -> None:
-        """Count an answer; the tokens of one that `predicts` are counted with the prediction."""
-        if reused:
-            self.reused += 1
-            self.reused_seconds += answer.seconds
-        else:
-            self.calls += 1
-        if not predicts:
-            self.asked.update(
-                prompt=answer.prompt_tokens, soft=answer.soft_tokens, generated=answer.generated_tokens
-            )
 
 
 class Bench:

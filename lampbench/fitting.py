@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lampbench.bench import Bench, RunSettings, Shared
+from lampbench.bench import Bench, RunSettings
 from lampbench.configure import as_dict
 from lampbench.environment import own_state, threads
 from lampbench.errors import RequestError, RunError
@@ -25,6 +25,7 @@ from lampbench.prediction import Prediction
 from lampbench.prompts import PROMPT_VERSION
 from lampbench.record import TrainingRecord, request_key
 from lampbench.request import Plan
+from lampbench.shared import Shared
 from lampbench.tasks import Task
 
 if TYPE_CHECKING:

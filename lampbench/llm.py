@@ -55,7 +55,7 @@ class FrozenLLM:
         revision: see `lampbench.identity.model_revision`.
         is_encoder_decoder: whether the prompt has an encoder of its own.
         chat: the template that prompts are put into; None for prompts as they are.
-        listener: told of every answer that this object gives, or that one does which was made of it by `using`.
+        listener: told of every answer of this object, and of those that are made of it by `using`.
         budget: token positions per batch; shrinks when memory runs out.
         abilities: what it can do besides answering, for methods that need it.
     """
@@ -76,7 +76,7 @@ class FrozenLLM:
         self.id = id
         self.revision = revision
         self.chat = ChatTemplate.of(tokenizer, id) if chat_template else None
-        self._facts: dict[str, float] = {}  # what is computed once, for all that share the model
+        self._norm: list[float] = []  # once it is computed, for all that share the model
         self.listener: Callable[[Generation], object] | None = None
         self._bank: AdapterBank | None = None
         self._attach(model.requires_grad_(False))
@@ -86,8 +86,7 @@ class FrozenLLM:
         self.model = model.eval()
         self.is_encoder_decoder = bool(model.config.is_encoder_decoder)
         self._special = SpecialTokens.of(model, self.tokenizer)
-        # Checkpoints ship sampling temperatures, length limits and the like, which `generate` takes over
-        # wherever a call does not set the option.
+        # Checkpoints ship temperatures and limits, which `generate` takes over where a call is silent.
         model.generation_config = self._special.generation_config()
         self._positions = Positions.of(model)
         self.abilities = Abilities(model, self._special, self.id)
@@ -165,9 +164,7 @@ class FrozenLLM:
     @property
     def n_parameters(self) -> int:
         """How many weights the model has; tied ones count once."""
-        if "n_parameters" not in self._facts:
-            self._facts["n_parameters"] = sum(p.numel() for p in self.model.parameters())
-        return int(self._facts["n_parameters"])
+        return sum(p.numel() for p in self.model.parameters())
 
     @property
     def embedding_norm(self) -> float:
@@ -176,9 +173,9 @@ class FrozenLLM:
         The scale at which a soft vector looks like a token: 539.9738 in the released Persona-Plug
         (ModelForPer.py), which fits FLAN-T5-XXL only.
         """
-        if "embedding_norm" not in self._facts:
-            self._facts["embedding_norm"] = mean_embedding_norm(self.model)
-        return self._facts["embedding_norm"]
+        if not self._norm:
+            self._norm.append(mean_embedding_norm(self.model))
+        return self._norm[0]
 
     def count_tokens(self, text: str) -> int:
         """How many tokens `text` has, special tokens included, uncut."""
@@ -186,7 +183,7 @@ class FrozenLLM:
 
     def room(self, max_input_tokens: int) -> int:
         """The limit for a prompt's own text: without the tokens of the chat template, where there is one."""
-        return max_input_tokens - (self.chat.extra_tokens if self.chat is not None else 0)
+        return max_input_tokens - (self.chat.extra_tokens if self.chat else 0)
 
     # Generation
 
@@ -220,8 +217,7 @@ class FrozenLLM:
         tokenized = self._tokenize(requests, max_input_tokens)
         order = sorted(range(len(tokenized)), key=lambda i: -tokenized[i].length)
         answers = self._answers((tokenized[i] for i in order), max_new_tokens, beams)
-        by_position = dict(zip(order, answers, strict=True))
-        return [by_position[i] for i in range(len(tokenized))]
+        return [answer for _, answer in sorted(zip(order, answers, strict=True), key=lambda pair: pair[0])]
 
     def stream(
         self,
@@ -368,7 +364,7 @@ class FrozenLLM:
         """
         other = copy.copy(self)
         other._bank = bank
-        other._facts = {}
+        other._norm = []
         other._attach(model)
         return other
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ class TableWriter:
         if not self._rows:
             return
         columns = zip(*self._rows, strict=True)
-        arrays = [_array(values, column.type) for values, column in zip(columns, self._schema, strict=True)]
+        arrays = [pa.array(values, field.type) for values, field in zip(columns, self._schema, strict=True)]
         self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
         self._rows.clear()
 
@@ -187,16 +187,6 @@ class DigestRows:
                 slot = (slot + 1) & mask
             slots[slot] = row
         self._slots = slots
-
-
-def _array(values: Iterable[Any], kind: pa.DataType) -> pa.Array:
-    values = list(values)
-    try:
-        return pa.array(values, kind)
-    except UnicodeEncodeError:
-        # Half of a surrogate pair, as a broken writer leaves it: no UTF-8 has it; a question mark stands in.
-        whole = [None if value is None else value.encode("utf-8", "replace").decode() for value in values]
-        return pa.array(whole, kind)
 
 
 class Table:
