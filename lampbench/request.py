@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -18,15 +16,14 @@ from lampbench.method import RunSettings
 from lampbench.models import ModelChoice
 from lampbench.paths import expanded
 from lampbench.preset import Preset, load_preset
-from lampbench.record import shareable
 from lampbench.registry import LoadedMethod, broken, find_method, list_methods, load
+from lampbench.run_names import suite_name, variant_name
 from lampbench.tasks import SETTINGS, TASKS, Task, get_task
 from lampbench.views import check_view
 
 DTYPES = {"auto": "auto"} | {n: n for n in ("float32", "bfloat16", "float16")}
 DTYPES |= {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 ALL = "all"
-LONGEST_LABEL = 100  # characters of what tells a configuration from the preset's
 ASKED = ("dev", "test")
 
 Names = str | Sequence[str]
@@ -164,7 +161,7 @@ def make_plan(request: RunRequest) -> Plan:
         for task in tasks:
             check_view(getattr(configs[task.name], "profile", "own"), task)
         below = {task.name: foundations.changed_below(method, configs[task.name], task) for task in tasks}
-        variant = request.variant or _variant(preset, method, named, configs, below)
+        variant = request.variant or variant_name(preset, method, named, configs, below)
         for task in tasks:
             limits = RunSettings(
                 preset.max_input_tokens, preset.max_new_tokens[task.name], preset.beams, extract
@@ -175,11 +172,12 @@ def make_plan(request: RunRequest) -> Plan:
     jobs.sort(key=lambda job: depth[job.label])
     _check_places(jobs)
     _check_preset(preset, jobs, request)
+    choice = _models(preset, request)
     return Plan(
         request=request,
         preset=preset,
-        suite=request.suite or _suite(preset, request, setting),
-        models=_models(preset, request),
+        suite=request.suite or suite_name(preset, request, setting, choice.dtype),
+        models=choice,
         data=str(request.data) if request.data is not None else preset.data,
         setting=setting,
         results=results,
@@ -289,66 +287,6 @@ def _named_options(method: LoadedMethod, named: str | None) -> Mapping[str, Any]
     return variants[named]
 
 
-def _variant(
-    preset: Preset,
-    method: LoadedMethod,
-    named: str | None,
-    configs: Mapping[str, Any],
-    below: Mapping[str, Mapping[str, Any]],
-) -> str | None:
-    """What tells this configuration from the preset's, for the path of its results.
-
-    A declared variant gives its name, also when its options were spelled out with `--set`; any other option
-    that differs is spelled out: `k=8`, and of the methods that it is built on: `bm25.k=8`. So a changed option
-    never overwrites the results of the default.
-
-    Args:
-        configs: its Config by task.
-        below: what `--set` has changed in the methods that it is built on, by task.
-    """
-    changed: dict[str, Any] = {}
-    for task, config in configs.items():
-        usual = as_dict(method_config(preset, method, get_task(task), {}))
-        changed |= {name: value for name, value in as_dict(config).items() if value != usual[name]}
-    changed_below = {name: value for changes in below.values() for name, value in changes.items()}
-    if not changed and not changed_below and named is None:
-        return None
-    if named is None and changed:
-        named = next((name for name, options in method.variants.items() if dict(options) == changed), None)
-    covered = method.variants.get(named, {}) if named else {}
-    rest = {name: value for name, value in changed.items() if covered.get(name, ...) != value}
-    spelled = [f"{name}={_spelled(value)}" for name, value in (rest | changed_below).items()]
-    label = "+".join([*([named] if named else []), *spelled])
-    # A folder's name has an end; what is cut off must still tell two labels apart.
-    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 9]}+{_digest(label)}"
-
-
-def _spelled(value: object) -> str:
-    """An option's value as part of a folder's name; different values are spelled differently."""
-    if isinstance(value, (list, tuple)):
-        return ",".join(_spelled(part) for part in value)
-    if isinstance(value, (int, float)) or value is None:
-        return str(value).lower()
-    text = shareable(str(value))
-    slug = _slug(text)
-    return slug if text.replace("/", "-") in (slug, "") else f"{slug}-{_digest(text)}"
-
-
-def _named(text: str) -> str:
-    """The text as part of a folder's name; a text that lost anything is told apart from others by a digest."""
-    slug = _slug(text)
-    return slug if slug == text else f"{slug}-{_digest(text)}"
-
-
-def _slug(text: str) -> str:
-    """The text with what may stand in a folder's name."""
-    return re.sub(r"[^A-Za-z0-9._,-]+", "-", text).strip("-") or "empty"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
 # The rest
 
 
@@ -376,28 +314,6 @@ def _models(preset: Preset, request: RunRequest) -> ModelChoice:
         offline=request.offline,
         chat_template=preset.chat_template if request.chat_template is None else request.chat_template,
     )
-
-
-def _suite(preset: Preset, request: RunRequest, setting: str) -> str:
-    """What must be equal for two rows to be compared, as a name: the preset and what differs from it."""
-    parts = [preset.name]
-    for name in ("llm", "encoder", "retriever", "data"):
-        value, usual = getattr(request, name), getattr(preset, name)
-        if value is not None and str(value) != usual:
-            parts.append(_named(os.path.basename(os.path.abspath(value))))
-    if setting != preset.setting:
-        parts.append(setting)
-    if request.split != "dev":
-        parts.append(request.split)
-    if request.dtype is not None and DTYPES[request.dtype] not in ("auto", preset.dtype):
-        parts.append(DTYPES[request.dtype])
-    if request.chat_template not in (None, preset.chat_template):
-        parts.append("chat" if request.chat_template else "no-chat")
-    if request.extract not in (None, preset.extract):
-        parts.append(f"extract-{request.extract}")
-    if request.limit is not None:
-        parts.append(f"limit{request.limit}")
-    return "-".join(parts)
 
 
 def _looks_like_a_path(model: str) -> bool:
