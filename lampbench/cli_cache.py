@@ -142,7 +142,7 @@ def _name(one: Kept) -> str:
 
 
 def _size(n: int) -> str:
-    return f"{n / 1e6:.1f} MB"
+    return f"{n / 1e6:.1f} MB" if n >= 1e5 else f"{n / 1e3:.1f} kB"
 
 
 def _age(then: float) -> str:

@@ -337,7 +337,8 @@ def _mapped(folder: Path, key: EmbeddingKey) -> np.memmap | None:
 
 
 def _digest_of(matrix: np.ndarray, start: int, stop: int) -> str:
-    return digest(f"{start}-{stop}".encode(), matrix[start:stop])
+    # A damaged header may say that the rows lie otherwise.
+    return digest(f"{start}-{stop}".encode(), np.ascontiguousarray(matrix[start:stop]))
 
 
 def _read_blocks(folder: Path) -> list[Block]:

@@ -8,6 +8,7 @@ its digest is part of its name, so that the two come and go together. What fails
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import re
@@ -168,7 +169,7 @@ def is_named_right(path: Path) -> bool | None:
 def all_named(folder: Path, stem: str, suffix: str) -> list[Path]:
     """The files of that stem, right or not, the newest first."""
     found = []
-    for path in folder.glob(f"*{suffix}"):
+    for path in folder.glob(f"{glob.escape(stem)}-*{suffix}"):
         named = _NAMED.fullmatch(path.name)
         if named is not None and (named["stem"], named["suffix"]) == (stem, suffix):
             with contextlib.suppress(FileNotFoundError):

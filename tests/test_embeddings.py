@@ -159,6 +159,17 @@ def test_a_damaged_matrix_is_named_and_made_right(tmp_path: Path, name: str, how
     assert fill(matrix, None) is not None  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("change", [(b"False", b"True "), (b"<f4", b"<i4"), (b"(10, 3)", b"(3, 10)")])
+def test_a_damaged_header_is_no_way_to_other_numbers(tmp_path: Path, change: tuple[bytes, bytes]) -> None:
+    matrix = open_matrix(tmp_path, Encoder())
+    fill(matrix, Encoder())
+    rows = matrix.folder / "rows.npy"
+    content = rows.read_bytes()
+    assert change[0] in content
+    rows.write_bytes(content.replace(*change))
+    np.testing.assert_array_equal(fill(matrix, Encoder()), expected())
+
+
 def test_of_a_damaged_matrix_the_whole_blocks_are_kept(tmp_path: Path) -> None:
     matrix = open_matrix(tmp_path, Encoder())
     fill(matrix, Encoder())

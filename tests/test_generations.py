@@ -287,9 +287,7 @@ def test_a_full_disk_is_told_in_one_line_and_costs_no_answer_that_was_written(pa
     cache = GenerationCache(path)
     ask(cache, Parrot(), "ab")
     cache._file._open().execute("PRAGMA max_page_count = 4")
-    with pytest.raises(
-        RunError, match=r"cannot be written \(database or disk is full\): make room there, or"
-    ):
+    with pytest.raises(RunError, match=r"cannot be written \(database or disk is full\): make room there or"):
         ask(cache, Parrot(), [f"{i}" * 5000 for i in range(9)])
     llm = Parrot()
     assert texts(ask(GenerationCache(path), llm, "ab")) == ["a!", "b!"]

@@ -38,5 +38,5 @@ def test_two_commands_at_once_are_both_right_and_make_nothing_twice(
         "methods_dir": str(tmp_path),
         "set": settings,
     }
-    for pair in pairs.pairs(options, 2, tmp_path / "places"):
+    for pair in pairs.pairs(options, 1, tmp_path / "places"):
         assert pair.is_right, pair
