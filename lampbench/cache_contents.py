@@ -62,7 +62,7 @@ def _data(cache: Path) -> Iterator[Kept]:
         sources = _json(home / "sources.json")
         task, _, rest = home.name.rpartition("-")[0].rpartition("-")
         used = max((_time(manifest) for manifest in home.glob("*/manifest.json")), default=_time(home))
-        old = sources.get("format") != STORE_FORMAT
+        old = bool(sources) and sources.get("format") != STORE_FORMAT  # damaged is not old
         yield Kept("data", home, None, f"{task} ({rest})", _size(home), used, old)
 
 
@@ -81,7 +81,7 @@ def _fits(cache: Path) -> Iterator[Kept]:
         about = _json(folder / ABOUT)
         model = about.get("models", {}).get("llm", {}).get("id")
         data = f"{about['task']} ({about['setting']})" if {"task", "setting"} <= about.keys() else None
-        old = not about and not (folder / FIT).is_file()
+        old = not (folder / ABOUT).exists() and not (folder / FIT).exists()
         yield Kept(FITS, folder, model, data, _size(folder), _time(folder / ABOUT), old)
 
 
@@ -116,7 +116,7 @@ def _mini(cache: Path) -> Iterator[Kept]:
             continue
         manifest = _json(folder / MANIFEST)
         setting = manifest.get("knobs", {}).get("setting")
-        old = manifest.get("generator_version") != GENERATOR_VERSION
+        old = bool(manifest) and manifest.get("generator_version") != GENERATOR_VERSION
         yield Kept("LaMP-mini", folder, None, setting, _size(folder), _time(folder / MANIFEST), old)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lampbench.prediction_log import read_predictions
+from lampbench.errors import RunError
 from lampbench.record import Record
 from lampbench.results_folder import load_records
+from lampbench.seed_runs import read_log
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,12 +65,15 @@ def predictions_frame(record: Record) -> pd.DataFrame:
         generated_tokens, and one per score of the question.
 
     Raises:
-        RunError: its predictions.jsonl cannot be read.
+        RunError: its predictions.jsonl cannot be read, or is not the one that was scored.
     """
     import pandas as pd
 
+    lines, problem = read_log(record)
+    if problem is not None and record.status == "complete":
+        raise RunError(f"{record.name}: {problem}")
     rows = []
-    for id, line in read_predictions(record.predictions).items():
+    for id, line in lines.items():
         tokens = {f"{kind}_tokens": line["tokens"][kind] for kind in ("prompt", "soft", "generated")}
         rows.append(
             {"id": id, "output": line["output"], "ranked": line["ranked"], **tokens, **line.get("scores", {})}

@@ -13,6 +13,8 @@ from damaging import damage
 from made_methods import LEARNER, PRESET, TRICKSTER
 
 from lampbench import remembered, synthetic
+from lampbench.cache_care import verify
+from lampbench.cache_contents import contents
 from lampbench.paths import cache_dir
 from lampbench.progress import Progress
 from lampbench.record import Record
@@ -35,9 +37,8 @@ class File:
 
     places: str
     method: str
-    told: bool = (
-        True  # that it is damaged; what is made again at once, from what is whole, nobody need know of
-    )
+    told: bool = True  # what is made again at once, from what is whole, nobody need know of
+    verified: bool = True  # by `lampbench cache verify`; what is compared with the sources of data is not
 
 
 FILES = {
@@ -47,7 +48,7 @@ FILES = {
     "items of the other splits": File("data/*/*/items-more.arrow", "contriever"),
     "items that are shown": File("data/*/*/shown-*.arrow", "bm25", told=False),
     "manifest of a store": File("data/*/*/manifest.json", "bm25"),
-    "sources of a store": File("data/*/sources.json", "bm25", told=False),
+    "sources of a store": File("data/*/sources.json", "bm25", told=False, verified=False),
     "rows of embeddings": File("embeddings/*/rows.npy", "contriever"),
     "blocks of embeddings": File("embeddings/*/blocks.txt", "contriever"),
     "key of embeddings": File("embeddings/*/key.json", "contriever"),
@@ -154,14 +155,19 @@ def test_a_damaged_file_of_the_cache_changes_no_prediction_and_is_named(
     whole.bring_back()
     monkeypatch.setenv("LAMPBENCH_CACHE", str(whole.cache))
     file = FILES[kind]
+    of_a_power_cut = kind == "blocks of embeddings" and how == "zeroed"  # such a file is one that goes on
     damaged = sorted(cache_dir().glob(file.places))
     assert damaged
+    assert verify(contents(cache_dir())) == []
     for path in damaged:
         damage(path, how)
+    found = verify(contents(cache_dir()))
+    assert bool(found) == file.verified or of_a_power_cut
+    assert all(any(str(path) in line or str(path.parent) in line for path in damaged) for line in found)
     record = run_here(file.method, tmp_path / "results")
     assert record.predictions.read_bytes() == whole.answers[file.method]
     told = [line for line in capfd.readouterr().err.splitlines() if "damaged" in line]
-    if file.told and not (kind == "blocks of embeddings" and how == "zeroed"):  # which a power cut leaves too
+    if file.told and not of_a_power_cut:
         assert any(str(path) in line or str(path.parent) in line for path in damaged for line in told)
     capfd.readouterr()
     run_here(file.method, tmp_path / "again")

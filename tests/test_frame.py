@@ -9,6 +9,7 @@ from made_results import add_run
 
 import lampbench
 from lampbench.cost import Cost
+from lampbench.errors import RunError
 from lampbench.frame import predictions_frame, results_frame
 from lampbench.record import read_record
 from lampbench.results_folder import load_records
@@ -56,3 +57,12 @@ def test_predictions_become_one_row_per_question(tmp_path: Path) -> None:
     assert len(frame) == record.data.n
     assert frame.accuracy.mean() == pytest.approx(record.metrics["accuracy"].value)
     assert {"id", "output", "ranked", "prompt_tokens", "soft_tokens", "generated_tokens"} <= set(frame)
+
+
+def test_predictions_that_are_not_those_that_were_scored_make_no_frame(tmp_path: Path) -> None:
+    record = add_run(tmp_path, task="LaMP-2")
+    assert record.folder is not None
+    path = record.folder / "predictions.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"output":"', b'"output":"x', 1))
+    with pytest.raises(RunError, match="is not the one that was scored"):
+        predictions_frame(read_record(record.folder))
