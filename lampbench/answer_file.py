@@ -176,7 +176,7 @@ def all_rows(path: Path) -> Iterator[Row]:
     Raises:
         sqlite3.DatabaseError: the file is damaged.
     """
-    with contextlib.closing(_connected(path)) as connection:
+    with contextlib.closing(_for_reading(path)) as connection:
         yield from map(Row._make, connection.execute(_SELECT))
 
 
@@ -191,7 +191,7 @@ def models_in(path: Path, before: float | None = None) -> list[tuple[str, int, f
         sqlite3.DatabaseError: the file is damaged.
     """
     size = "SUM(LENGTH(key) + LENGTH(answer) + LENGTH(digest))"
-    with contextlib.closing(_connected(path)) as connection:
+    with contextlib.closing(_for_reading(path)) as connection:
         return connection.execute(
             f"SELECT model, {size}, MAX(made) FROM generations WHERE made < ? GROUP BY model",
             (math.inf if before is None else before,),
@@ -260,6 +260,26 @@ def _connected(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         with connection:
             connection.execute(_TABLE)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _for_reading(path: Path) -> sqlite3.Connection:
+    """Writes nothing. Where nothing can be written, SQLite cannot keep its own files beside this one: it is then
+    read as one that nobody changes."""
+    try:
+        return _read_only(path, "mode=ro")
+    except sqlite3.OperationalError:
+        return _read_only(path, "immutable=1")
+
+
+def _read_only(path: Path, how: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", timeout=WAIT_SECONDS, uri=True)
+    connection.text_factory = _text
+    try:
+        connection.execute("PRAGMA schema_version")  # the first that looks into the file
     except sqlite3.Error:
         connection.close()
         raise

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lampbench.answer_file import all_rows, delete_answers
 from lampbench.cache_contents import Kept
-from lampbench.digests import digest, file_digest
+from lampbench.digests import file_digest
 from lampbench.embeddings import check_matrix
 from lampbench.errors import RunError
 from lampbench.fits import ABOUT, check_fit
@@ -72,10 +72,7 @@ def verify(kept: list[Kept]) -> list[str]:
 def _check_data(home: Path) -> Iterator[str]:
     for manifest in sorted(home.glob("*/manifest.json")):
         yield from _check_manifest(manifest)
-    for note in sorted(home.glob("*/*.digest")):
-        table = note.with_suffix(".arrow")
-        if not table.is_file() or file_digest(table) != note.read_text(encoding="ascii", errors="replace"):
-            yield f"{table} is damaged"
+    yield from _check_named(home)
 
 
 def _check_manifest(path: Path) -> Iterator[str]:
@@ -105,6 +102,11 @@ def _check_fit(folder: Path) -> Iterator[str]:
             pass
         except Damaged as damage:
             yield str(damage)
+    yield from _check_named(folder)
+
+
+def _check_named(folder: Path) -> Iterator[str]:
+    """The files that are named by their content."""
     for file in sorted(folder.rglob("*")):
         if file.is_file() and is_named_right(file) is False:
             yield f"{file} is damaged"
@@ -121,9 +123,12 @@ def _check_generations(path: Path) -> Iterator[str]:
 
 
 def _check_identities(path: Path) -> Iterator[str]:
-    told, _, text = path.read_bytes().partition(b"\n")
-    if told.decode("ascii", errors="replace") != digest(text):
-        yield f"{path} is damaged"
+    try:
+        read_sealed(path)
+    except FileNotFoundError:  # removed meanwhile
+        pass
+    except Damaged as damage:
+        yield str(damage)
 
 
 def _check_mini(folder: Path) -> Iterator[str]:

@@ -19,7 +19,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Set
 from contextlib import suppress
@@ -41,15 +40,16 @@ from lampbench.official import (
     show_ids,
     task_problem,
 )
-from lampbench.paths import CACHE_REMEDY, require_writable
+from lampbench.paths import CACHE_REMEDY, expanded, mark_used, require_writable
 from lampbench.paths import cache_dir as default_cache_dir
-from lampbench.seals import Damaged
+from lampbench.seals import Damaged, read_sealed, write_sealed
 from lampbench.store import (
     EXAMPLE_SCHEMA,
     EXAMPLES_PER_BATCH,
     GOLD_SCHEMA,
     MANIFEST_FILE,
     STORE_FORMAT,
+    WHAT,
     ItemWriter,
     TableWriter,
     examples_file,
@@ -157,7 +157,9 @@ def _prepare(
 
         return on_read
 
-    temporary = Path(tempfile.mkdtemp(dir=home, prefix=".making-"))
+    temporary = home / ".making"  # of one process at a time, which has the lock of `home`
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
     try:
         items = ItemWriter(files.task, temporary)
         splits: dict[str, dict[str, Any]] = {}
@@ -193,7 +195,7 @@ def _prepare(
         "store": store.name,
         "files": {_place(files, path): {**state, "sha256": hashes[path]} for path, state in states.items()},
     }
-    _write_json(home / SOURCES_FILE, sources)
+    write_sealed(home / SOURCES_FILE, sources, WHAT)
     return store
 
 
@@ -297,7 +299,7 @@ def _named(record: Any) -> str:
 
 def _home(files: TaskFiles, cache: Path) -> Path:
     place = _digest([str(files.data_dir.resolve()), files.setting, files.task.name])[:12]
-    return cache.expanduser() / "data" / f"{files.task.name}-{files.setting}-{place}"
+    return expanded(cache) / "data" / f"{files.task.name}-{files.setting}-{place}"
 
 
 def _state(path: Path) -> dict[str, Any]:
@@ -317,7 +319,7 @@ def _known_store(files: TaskFiles, home: Path, states: dict[Path, dict[str, Any]
     preparation.
     """
     try:
-        sources = json.loads((home / SOURCES_FILE).read_text(encoding="utf-8"))
+        sources = read_sealed(home / SOURCES_FILE)
         known = sources["files"]
         store = home / sources["store"]
         places = {_place(files, path): path for path in states}
@@ -334,13 +336,13 @@ def _known_store(files: TaskFiles, home: Path, states: dict[Path, dict[str, Any]
             touched = True
         if not (store / MANIFEST_FILE).is_file():
             return None
-        with suppress(OSError):  # a cache that can only be read serves as well
-            os.utime(store / MANIFEST_FILE)  # somebody reads it; see _sweep
-        if touched:
-            _write_json(home / SOURCES_FILE, sources)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, Damaged, KeyError, TypeError):
         # Absent, unreadable or of another version: all mean that there is no store to use.
         return None
+    mark_used(store / MANIFEST_FILE)  # see _sweep
+    if touched:
+        with suppress(RunError):  # a cache that can only be read serves as well
+            write_sealed(home / SOURCES_FILE, sources, WHAT)
     return store
 
 
@@ -362,17 +364,6 @@ def _sweep(home: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:
             continue
-
-
-def _write_json(path: Path, value: object) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(value, file, indent=1)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _digest(value: object) -> str:

@@ -123,14 +123,12 @@ def open_items(store: Path, manifest: Mapping[str, Any], rows: NDArray[np.int64]
         The table, and the map from rows of the whole table to its rows.
 
     Raises:
-        RunError: the cache cannot be written, or is damaged.
+        RequestError: the cache cannot be written to.
+        RunError: writing failed half-way, or the cache is damaged.
     """
     n_train = manifest["items"]["train"]
     others = rows[rows >= n_train]
-    try:
-        shown = shown_items(store, dict(manifest), others - n_train)
-    except OSError as error:
-        raise RunError(f"cannot write to the prepared data in {store}: {error.strerror or error}") from error
+    shown = shown_items(store, dict(manifest), others - n_train)
     train = Table(store / TRAIN_ITEMS_FILE, ITEMS_PER_BATCH, manifest["files"][TRAIN_ITEMS_FILE])
     return ItemTable(*([train] if shown is None else [train, shown])), RowMap(n_train, others)
 

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from lampbench.digests import digest
 from lampbench.errors import RunError
 from lampbench.locks import locked
 from lampbench.paths import cache_dir
-from lampbench.replacing import write_atomic
+from lampbench.seals import Damaged, read_sealed, write_sealed
 
 MEMORY = "file-hashes.json"
 """The name of the memory, in the folder of everything that can be made again."""
@@ -33,7 +32,7 @@ SETTLED_NS = 2_000_000_000
 _BLOCK = 1 << 22
 
 Stamp = list[int]
-Known = dict[str, tuple[Stamp, str]]
+Known = dict[str, list[Any]]  # by place: the stamp, and the hash
 
 
 def file_hashes(paths: Iterable[Path], on_progress: Callable[[int], object] | None = None) -> list[str]:
@@ -64,10 +63,10 @@ def file_hashes(paths: Iterable[Path], on_progress: Callable[[int], object] | No
         size, modified, *_ = stamp
         settled = time.time_ns() - modified > SETTLED_NS and _stamp(path) == stamp
         if size >= LARGE and settled:
-            new[place] = (stamp, hashes[-1])
+            new[place] = [stamp, hashes[-1]]
     if new:
         # Nobody waits for the memory in vain: it may lie where this user cannot write.
-        with contextlib.suppress(OSError, RunError):
+        with contextlib.suppress(RunError):
             _remember(new)
     return hashes
 
@@ -93,11 +92,8 @@ def _sha256(path: Path, on_read: Callable[[int], object]) -> str:
 def _recall() -> Known:
     """What is remembered; nothing, if the memory is not as it was written."""
     try:
-        told, _, text = (cache_dir() / MEMORY).read_text(encoding="ascii").partition("\n")
-        if told != digest(text.encode("ascii")):
-            return {}
-        return {place: (stamp, sha256) for place, (stamp, sha256) in json.loads(text).items()}
-    except (OSError, ValueError):
+        return dict(read_sealed(cache_dir() / MEMORY)["files"])
+    except (FileNotFoundError, Damaged, KeyError):
         return {}
 
 
@@ -105,5 +101,4 @@ def _remember(new: Known) -> None:
     memory = cache_dir() / MEMORY
     with locked(memory):
         there = {place: entry for place, entry in _recall().items() if os.path.exists(place)}
-        text = json.dumps(there | new)
-        write_atomic(memory, f"{digest(text.encode('ascii'))}\n{text}")
+        write_sealed(memory, {"files": there | new}, "what is known of files")

@@ -151,17 +151,24 @@ def find_named(folder: Path, stem: str, suffix: str, say: Say, then: str) -> Pat
         if is_named_right(path):
             return path
         say(f"{path} is damaged: {then}")
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # in a cache that can only be read it stays
+            path.unlink()
     return None
+
+
+def named_digest(path: Path) -> str:
+    """The digest in the name of a file; empty if there is none."""
+    named = _NAMED.fullmatch(path.name)
+    return named["digest"] if named is not None else ""
 
 
 def is_named_right(path: Path) -> bool | None:
     """Whether a file is what its name says; None if its name says nothing."""
-    named = _NAMED.fullmatch(path.name)
-    if named is None:
+    wanted = named_digest(path)
+    if not wanted:
         return None
     try:
-        return file_digest(path) == named["digest"]
+        return file_digest(path) == wanted
     except OSError:
         return False
 

@@ -8,7 +8,6 @@ of its questions show (`shown_items`).
 from __future__ import annotations
 
 import hashlib
-import os
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,8 @@ from numpy.typing import NDArray
 from lampbench.digests import digest, file_digest
 from lampbench.locks import locked
 from lampbench.official import item_content
-from lampbench.seals import Damaged, read_sealed, write_sealed
+from lampbench.paths import CACHE_REMEDY, require_writable
+from lampbench.seals import Damaged, find_named, named_digest, read_sealed, write_named, write_sealed
 from lampbench.tasks import Task
 
 # Raised when the tables change: their files, their columns, or the order of their rows.
@@ -35,6 +35,8 @@ EXAMPLES_PER_BATCH = 256
 TRAIN_ITEMS_FILE = "items-train.arrow"
 MORE_ITEMS_FILE = "items-more.arrow"
 MANIFEST_FILE = "manifest.json"
+
+WHAT = "prepared data"
 
 
 def examples_file(split: str) -> str:
@@ -260,7 +262,7 @@ def seal(folder: Path, manifest: dict[str, Any]) -> None:
     """Write the manifest of a store that is made, with the digest of each table; last, as it says that the rest is
     there."""
     files = {path.name: file_digest(path) for path in sorted(folder.glob("*.arrow"))}
-    write_sealed(folder / MANIFEST_FILE, {**manifest, "files": files}, "prepared data")
+    write_sealed(folder / MANIFEST_FILE, {**manifest, "files": files}, WHAT)
 
 
 def read_manifest(store: Path) -> dict[str, Any]:
@@ -309,40 +311,37 @@ def shown_items(store: Path, manifest: dict[str, Any], rows: NDArray[np.int64]) 
 
     Raises:
         Damaged: `items-more.arrow` is not what was written.
-        OSError: the table cannot be written.
+        RequestError: nothing can be written there.
+        RunError: writing it failed half-way.
     """
     if not len(rows):
         return None
     whole = store / MORE_ITEMS_FILE
     if len(rows) == manifest["items"]["more"]:
         return Table(whole, ITEMS_PER_BATCH, manifest["files"][whole.name])
-    path = store / f"shown-{digest(np.ascontiguousarray(rows, dtype='<i8').tobytes())[:16]}.arrow"
-    note = path.with_suffix(".digest")  # written last: it says that the table is whole
-    with locked(path):
-        try:
-            made = note.read_text(encoding="ascii")
-            verify_file(path, made)
-        except (OSError, ValueError, Damaged):
-            verify_file(whole, manifest["files"][whole.name])
-            _copy_rows(Table(whole, ITEMS_PER_BATCH), rows, path)
-            made = file_digest(path)
-            _replace_text(note, made)
-    return Table(path, ITEMS_PER_BATCH, made)
+    stem = f"shown-{digest(np.ascontiguousarray(rows, dtype='<i8').tobytes())[:16]}"
+
+    def find() -> Path | None:
+        # One that is damaged is made again at once from what is whole: nobody need know of it.
+        return find_named(store, stem, ".arrow", lambda text: None, "")
+
+    def write(path: Path) -> None:
+        verify_file(whole, manifest["files"][whole.name])
+        _copy_rows(Table(whole, ITEMS_PER_BATCH), rows, path)
+
+    path = find()  # without the lock, which a cache that can only be read does not give
+    if path is None:
+        require_writable(store, WHAT, CACHE_REMEDY)
+        with locked(store / stem):
+            path = find() or write_named(store, stem, ".arrow", write, WHAT)
+    return Table(path, ITEMS_PER_BATCH, named_digest(path))
 
 
 def _copy_rows(table: Table, rows: NDArray[np.int64], path: Path) -> None:
-    new = path.with_name(f".{path.name}.new")
-    with pa.OSFile(str(new), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         for start in range(0, len(rows), ITEMS_PER_BATCH):
             columns = table.take(rows[start : start + ITEMS_PER_BATCH], table.names)
             arrays = [
                 pa.array(values, field.type) for values, field in zip(columns, table.schema, strict=True)
             ]
             writer.write_batch(pa.record_batch(arrays, schema=table.schema))
-    os.replace(new, path)
-
-
-def _replace_text(path: Path, text: str) -> None:
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="ascii")
-    os.replace(new, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -158,3 +159,19 @@ def test_verify_names_what_is_damaged(filled: Path, command: Command, kind: str)
     (problem,) = json.loads(out)["problems"]
     assert str(file.parent) in problem
     assert command("cache", "verify")[0] == 1
+
+
+def test_a_cache_that_can_only_be_read_is_listed_and_not_called_damaged(
+    filled: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = listed(command)
+    connect = sqlite3.connect
+
+    def refuse(place: str | Path, **options: Any) -> sqlite3.Connection:
+        if "immutable" not in str(place):  # for which SQLite writes a file beside it
+            raise sqlite3.OperationalError("unable to open database file")
+        return connect(place, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    assert listed(command) == wanted
+    assert command("cache", "verify")[:2] == (0, "4 things checked, nothing damaged\n")

@@ -6,6 +6,7 @@ import errno
 import json
 import multiprocessing
 import os
+import stat
 import subprocess
 import sys
 import textwrap
@@ -19,7 +20,7 @@ from lampbench.data import open_task
 from lampbench.errors import RequestError, RunError
 from lampbench.layout import find_files
 from lampbench.paths import cache_dir
-from lampbench.prepare import prepare_task
+from lampbench.prepare import SOURCES_FILE, prepare_task
 from lampbench.store import DigestRows
 from lampbench.tasks import get_task
 
@@ -395,6 +396,19 @@ def test_what_a_killed_process_left_is_swept_after_a_day(tmp_path: Path) -> None
     prepare_task(tmp_path, "LaMP-3", fresh=True)
     assert not (home / ".making-old").exists()
     assert (home / ".making-new").exists()  # may belong to a process that is at work
+
+
+def test_others_may_read_what_is_prepared(tmp_path: Path) -> None:
+    write_split(tmp_path, "LaMP-3", [question("LaMP-3", "q")])
+    before = os.umask(0o022)
+    try:
+        store = prepare_task(tmp_path, "LaMP-3")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(store.stat().st_mode) == 0o755
+    assert {stat.S_IMODE(p.stat().st_mode) for p in (*store.iterdir(), store.parent / SOURCES_FILE)} == {
+        0o644
+    }
 
 
 def test_a_cache_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:

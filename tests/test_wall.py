@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import pytest
 
 from lampbench.check import check_methods
 from lampbench.data import open_task
-from lampbench.errors import RunError
+from lampbench.errors import RequestError, RunError
 from lampbench.questions import read_golds, wall_off
 from lampbench.record import Record
 from lampbench.registry import find_method, list_methods, load
@@ -194,6 +195,21 @@ def test_a_strangers_history_is_in_the_table_and_the_same_for_a_resumed_run(tiny
     for id, history in histories.items():
         assert history in everybody
         assert history != own[id]
+
+
+def test_what_is_whole_is_served_from_a_cache_that_can_only_be_read(
+    tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    wanted = list(wall_off(open_task(tiny_data, "LaMP-4"), "dev", "tiny", 3).items)
+    monkeypatch.setattr("lampbench.locks.FileLock", refuse)
+    monkeypatch.setattr("lampbench.paths.tempfile.TemporaryFile", refuse)
+    data = open_task(tiny_data, "LaMP-4")
+    assert list(wall_off(data, "dev", "tiny", 3).items) == wanted
+    with pytest.raises(RequestError, match=r"cannot be written to .* set LAMPBENCH_CACHE to another folder"):
+        wall_off(data, "dev", "tiny", 2)
 
 
 def test_golds_are_read_after_the_run_and_must_be_those_of_its_beginning(tiny_data: Path) -> None:
