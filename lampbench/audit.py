@@ -19,7 +19,6 @@ from lampbench.floors import constant_floors
 from lampbench.layout import SplitFiles, TaskFiles, find_files
 from lampbench.metrics import is_tokenless
 from lampbench.official import (
-    MEGABYTE,
     Malformed,
     OnProgress,
     Question,
@@ -29,6 +28,7 @@ from lampbench.official import (
     parse_gold,
     parse_question,
     task_problem,
+    told_in_megabytes,
 )
 from lampbench.prompts import own_title, query
 from lampbench.store import DigestRows, content_digest
@@ -58,16 +58,10 @@ def audit(
     if not there:
         raise files.nothing()
     total = sum(path.stat().st_size for split in there for path in split.paths)
-    done = 0
+    advance = told_in_megabytes(on_progress, total)
 
     def opened(path: Path) -> SourceFile:
-        def on_read(n: int) -> None:
-            nonlocal done
-            done += n
-            if on_progress is not None:
-                on_progress(done // MEGABYTE, max(total // MEGABYTE, 1), path.name)
-
-        return SourceFile(path, files.remedy, on_read)
+        return SourceFile(path, files.remedy, advance(path))
 
     return Audit(
         task.name,

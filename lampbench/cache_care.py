@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lampbench.answer_file import all_rows, delete_answers
 from lampbench.cache_contents import Kept
-from lampbench.digests import file_digest
+from lampbench.digests import has_digest
 from lampbench.embeddings import check_matrix
 from lampbench.errors import RunError
 from lampbench.fits import ABOUT, check_fit
@@ -83,9 +83,8 @@ def _check_manifest(path: Path) -> Iterator[str]:
         yield f"{path} is damaged"
         return
     for name, value in files.items():
-        file = path.parent / name
-        if not file.is_file() or file_digest(file) != value:
-            yield f"{file} is damaged"
+        if not has_digest(path.parent / name, value):
+            yield f"{path.parent / name} is damaged"
 
 
 def _check_embeddings(folder: Path) -> Iterator[str]:

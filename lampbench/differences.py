@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lampbench.configure import as_dict
 from lampbench.jsonfile import plain
-from lampbench.older_records import ROLES, asked_alike, told_by
+from lampbench.models import ROLES
+from lampbench.older_records import asked_alike, told_by
+from lampbench.paths import expanded
 from lampbench.record import Record, without_folders
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def differences(
     else:
         there = told_by(record)
         defaults = plain(without_folders(as_dict(job.method.config())))
-        names = {role: Path(session.models.name_of(role)).expanduser() for role in ROLES}
+        names = {role: expanded(session.models.name_of(role)) for role in ROLES}
         folders = {role: path for role, path in names.items() if path.is_dir()}
         asked = asked_alike(there, without_folders(plain(spec)), defaults, folders)
         there = {name: value for name, value in there.items() if name in asked}

@@ -34,3 +34,11 @@ def file_digest(path: Path) -> str:
         while block := file.read(_BLOCK):
             hasher.update(block)
     return hasher.hexdigest()
+
+
+def has_digest(path: Path, wanted: str) -> bool:
+    """Whether a file is there, can be read, and has that digest."""
+    try:
+        return file_digest(path) == wanted
+    except OSError:
+        return False

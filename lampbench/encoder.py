@@ -24,6 +24,7 @@ from lampbench.encoder_prompts import NO_PROMPTS, Prompts
 from lampbench.errors import RequestError
 from lampbench.frozen import weights_fingerprint
 from lampbench.identity import known, model_revision
+from lampbench.paths import expanded
 from lampbench.tokens import check_embedded
 
 # Token positions of one batch, padding included: enough to keep the device busy, small enough for its caches
@@ -132,7 +133,7 @@ class TextEncoder:
         Raises:
             RequestError: there is no such model, or it cannot be used: see `load_parts`.
         """
-        name, place = str(Path(name_or_path).expanduser()), resolve_device(device)
+        name, place = str(expanded(name_or_path)), resolve_device(device)
         parts = load_parts(name, offline)
         module = EncoderModule(parts.transformer, parts.tokenizer, parts.pooling, parts.max_length)
         return cls(

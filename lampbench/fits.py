@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lampbench.digests import file_digest
+from lampbench.digests import file_digest, has_digest
 from lampbench.jsonfile import WrongShape, plain, read_as
 from lampbench.paths import mark_used
 from lampbench.record import TrainingRecord, request_key
@@ -93,7 +93,7 @@ def save_fit(folder: Path, method: Method, report: FitReport) -> None:
             os.replace(new, folder / LEARNED)
         finally:
             shutil.rmtree(new, ignore_errors=True)
-        files = {name: file_digest(path) for name, path in _files(folder).items()}
+        files = _digests(folder / LEARNED)
     write_sealed(folder / FIT, {"report": plain(report), "files": files}, WHAT)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
@@ -127,9 +127,8 @@ def check_fit(folder: Path) -> FitReport:
         Damaged: a file is not what was written; names it.
     """
     kept = read_sealed(folder / FIT)
-    there = _files(folder)
     for name, value in kept["files"].items():
-        if name not in there or file_digest(there[name]) != value:
+        if not has_digest(folder / LEARNED / name, value):
             raise Damaged(f"{folder / LEARNED / name} is damaged")
     try:
         return read_as(FitReport, kept["report"])
@@ -137,7 +136,7 @@ def check_fit(folder: Path) -> FitReport:
         raise Damaged(f"{folder / FIT}: {error}") from error
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """What a method has saved, by its path inside, in order."""
-    learned = folder / LEARNED
-    return {p.relative_to(learned).as_posix(): p for p in sorted(learned.rglob("*")) if p.is_file()}
+def _digests(learned: Path) -> dict[str, str]:
+    """The digest of each file that a method has saved, by its path inside, in order."""
+    files = (path for path in sorted(learned.rglob("*")) if path.is_file())
+    return {path.relative_to(learned).as_posix(): file_digest(path) for path in files}

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from lampbench.errors import RequestError
 from lampbench.model_folder import adapter_base
+from lampbench.paths import expanded
 from lampbench.remembered import file_hashes
 
 # What no loader reads: texts for people, what a training left beside the weights, earlier states of it.
@@ -56,7 +57,7 @@ def model_revision(name: str | Path, on_progress: Callable[[int], object] | None
     Raises:
         RequestError: a file of the folder cannot be read.
     """
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if not folder.is_dir():
         return hub_commit(str(name))
     try:

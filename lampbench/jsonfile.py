@@ -88,7 +88,7 @@ def read_as(kind: type[T], value: Any, where: str = "") -> T:
         WrongShape: a field is missing, unknown or of another type.
     """
     if not isinstance(value, dict):
-        raise WrongShape(f"{where or 'the file'} is {_kind(value)}, not an object")
+        raise WrongShape(f"{where or 'the file'} is {kind_of(value)}, not an object")
     hints = _hints(kind)  # type: ignore[arg-type]
     fields = {f.name: f for f in dataclasses.fields(kind) if f.metadata.get("lampbench.json", True)}  # type: ignore[arg-type]
     for name in value:
@@ -120,11 +120,11 @@ def _read(hint: Any, value: Any, where: str) -> Any:
         return read_as(typing.cast("type[Any]", hint), value, where)
     if origin is dict:
         if not isinstance(value, dict):
-            raise WrongShape(f"{where} is {_kind(value)}, not an object")
+            raise WrongShape(f"{where} is {kind_of(value)}, not an object")
         return {key: _read(args[1], item, _join(where, key)) for key, item in value.items()}
     if origin in (list, tuple):
         if not isinstance(value, list):
-            raise WrongShape(f"{where} is {_kind(value)}, not a list")
+            raise WrongShape(f"{where} is {kind_of(value)}, not a list")
         if origin is list or args[-1] is Ellipsis:
             return origin(_read(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
         if len(value) != len(args):
@@ -133,14 +133,15 @@ def _read(hint: Any, value: Any, where: str) -> Any:
     # bool is an int to Python, and an int is a fine float to everybody.
     fits = {float: (int, float)}.get(hint, hint)
     if not isinstance(value, fits) or (isinstance(value, bool) and hint is not bool):
-        raise WrongShape(f"{where} is {_kind(value)}, not {_NAMES.get(hint, hint)}")
+        raise WrongShape(f"{where} is {kind_of(value)}, not {_NAMES.get(hint, hint)}")
     return float(value) if hint is float else value
 
 
 _NAMES: Mapping[Any, str] = {str: "text", int: "an integer", float: "a number", bool: "true or false"}
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What a JSON value is, in a person's words."""
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
 

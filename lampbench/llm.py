@@ -237,10 +237,9 @@ class FrozenLLM:
     def _answers(
         self, tokenized: Iterable[TokenizedRequest], max_new_tokens: int, beams: int
     ) -> Iterator[Generation]:
-        if max_new_tokens < 1:
-            raise RequestError(f"max_new_tokens is {max_new_tokens}: it must be at least 1")
-        if beams < 1:
-            raise RequestError(f"beams is {beams}: it must be at least 1")
+        for name, value in (("max_new_tokens", max_new_tokens), ("beams", beams)):
+            if value < 1:
+                raise RequestError(f"{name} is {value}: it must be at least 1")
         return self.budget.run(
             tokenized,
             # Keys and values of the prompt and of the answer are held once per beam.

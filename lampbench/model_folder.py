@@ -7,6 +7,7 @@ from typing import Any
 
 from lampbench.bounded_json import BadJson, read_json
 from lampbench.errors import RequestError
+from lampbench.paths import expanded
 
 # In the order in which transformers looks for them.
 WEIGHT_FILES = (
@@ -25,7 +26,7 @@ def find_folder(kind: str, name: str) -> Path | None:
     Raises:
         RequestError: it is a file, or a path to nothing.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_dir():
         return path
     if path.suffix == ".gguf":
@@ -98,7 +99,7 @@ def adapter_base(folder: Path) -> str | None:
         )
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise RequestError(f"{adapter_subject(folder)} and has no weights: expected {ADAPTER_WEIGHTS}")
-    for place in (Path(base).expanduser(), folder / base):
+    for place in (expanded(base), folder / base):
         if not place.is_dir():
             continue
         if (place / ADAPTER_CONFIG).is_file() and not (place / "config.json").is_file():

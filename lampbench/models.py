@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lampbench.errors import RequestError
 from lampbench.identity import ENCODER_LIBRARIES, LIBRARIES, known, library_versions, model_revision
+from lampbench.paths import expanded
 from lampbench.progress import Progress
 from lampbench.record import ModelRecord
 
@@ -36,7 +36,7 @@ class ModelChoice:
 
 def model_name(name: str) -> str:
     """A model as records name it: by its hub name, or by the name of its folder."""
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     return folder.resolve().name if folder.is_dir() else name
 
 
@@ -104,7 +104,7 @@ class Models:
         before = self._read(name)
         model = load()
         self._identities.clear()  # the hub may have had a newer one than this machine
-        if Path(name).expanduser().is_dir() and self._read(name) != before:
+        if expanded(name).is_dir() and self._read(name) != before:
             raise RequestError(
                 f"model folder '{name}' has changed while it was loaded: wait until it is written"
             )

@@ -21,7 +21,7 @@ from typing import Any
 from lampbench.bounded_json import BadJson
 from lampbench.errors import RequestError, short
 from lampbench.json_stream import BEGINNING, JsonStream, foreign_format
-from lampbench.jsonfile import WrongShape
+from lampbench.jsonfile import WrongShape, kind_of
 from lampbench.metrics import parse_rating
 from lampbench.output_entries import OutputEntries, names
 from lampbench.regular_file import open_regular
@@ -166,6 +166,27 @@ class SourceFile:
         return RequestError(f"{self.path} {problem} {place}: {reason}; get it again with: {self.remedy}")
 
 
+def told_in_megabytes(on_progress: OnProgress | None, total: int) -> Callable[[Path], Callable[[int], None]]:
+    """The `on_read` of each of several files that are read one after the other: their progress is told as one.
+
+    Args:
+        on_progress: who is told; None: nobody.
+        total: bytes of all files.
+    """
+    done = 0
+
+    def of_file(path: Path) -> Callable[[int], None]:
+        def on_read(n: int) -> None:
+            nonlocal done
+            done += n
+            if on_progress is not None:
+                on_progress(done // MEGABYTE, max(total // MEGABYTE, 1), path.name)
+
+        return on_read
+
+    return of_file
+
+
 # What the records say
 
 
@@ -186,14 +207,14 @@ def parse_question(task: Task, record: Any) -> Question:
         Malformed: it lacks a field, or a field is of a wrong kind.
     """
     if not isinstance(record, dict):
-        raise Malformed(f"is {_kind(record)}, not an object")
+        raise Malformed(f"is {kind_of(record)}, not an object")
     for field in ("id", "input", "profile"):
         if field not in record:
             raise Malformed(f"lacks the field '{field}' (it has {names(record)})")
     if not isinstance(record["input"], str):
-        raise Malformed(f"its 'input' is {_kind(record['input'])}, not text")
+        raise Malformed(f"its 'input' is {kind_of(record['input'])}, not text")
     if not isinstance(record["profile"], list):
-        raise Malformed(f"its 'profile' is {_kind(record['profile'])}, not a list")
+        raise Malformed(f"its 'profile' is {kind_of(record['profile'])}, not a list")
     for position, item in enumerate(record["profile"], 1):
         problem = _item_problem(task, item)
         if problem:
@@ -212,13 +233,13 @@ def parse_gold(task: Task, entry: Any) -> tuple[str, str]:
             could be scored by it.
     """
     if not isinstance(entry, dict):
-        raise Malformed(f"is {_kind(entry)}, not an object")
+        raise Malformed(f"is {kind_of(entry)}, not an object")
     for field in ("id", "output"):
         if field not in entry:
             raise Malformed(f"lacks the field '{field}' (it has {names(entry)})")
     output = entry["output"]
     if output is None or isinstance(output, bool | list | dict):
-        raise Malformed(f"its 'output' is {_kind(output)}, not text")
+        raise Malformed(f"its 'output' is {kind_of(output)}, not text")
     if task.kind == "rating" and parse_rating(str(output)) is None:
         raise Malformed(f"its 'output' is {short(output)!r}, not a rating")
     return parse_id(entry["id"]), str(output)
@@ -233,7 +254,7 @@ def parse_id(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
-        raise Malformed(f"its 'id' is {_kind(value)}, not text")
+        raise Malformed(f"its 'id' is {kind_of(value)}, not text")
     if not value.strip():
         raise Malformed("its 'id' is empty")
     return value
@@ -281,7 +302,7 @@ def show_ids(ids: Iterable[str], n: int = 3) -> str:
 
 def _item_problem(task: Task, item: Any) -> str | None:
     if not isinstance(item, dict):
-        return f"is {_kind(item)}, not an object"
+        return f"is {kind_of(item)}, not an object"
     if item.get("id") is None:
         return f"lacks the field 'id' (it has {names(item)})"
     for field in task.item_fields:
@@ -297,12 +318,3 @@ def _item_problem(task: Task, item: Any) -> str | None:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else "" if value is None else str(value)
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true or false"
-    names: dict[type, str] = {str: "text", list: "a list", dict: "an object"}
-    return names.get(type(value), "a number")

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from lampbench.jsonfile import plain
+from lampbench.models import ROLES
 from lampbench.record import Record
 
-ROLES = ("llm", "encoder", "retriever")
 HASHED_WHOLE = 100 << 20  # bytes; of larger files of an LLM the ends were hashed
 
 Facts = dict[str, Any]

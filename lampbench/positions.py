@@ -66,8 +66,6 @@ def _first_row(table: nn.Embedding, parent: nn.Module) -> int:
     if isinstance(offset, int):
         return offset  # BART, OPT: two rows that fairseq kept for something else
     if table.padding_idx is not None:
-        return (
-            table.padding_idx + 1
-        )  # RoBERTa, XLM-R, CamemBERT, MPNet, Longformer: the row of padding comes before
+        return table.padding_idx + 1  # RoBERTa, CamemBERT, MPNet, Longformer: the row of padding comes before
     counted = getattr(parent, "position_ids", None)
     return int(counted.min()) if counted is not None and counted.numel() else 0  # Nyströmformer: 2

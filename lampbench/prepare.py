@@ -29,7 +29,6 @@ from lampbench.errors import RequestError, RunError, short
 from lampbench.layout import SplitFiles, TaskFiles, find_files
 from lampbench.locks import locked
 from lampbench.official import (
-    MEGABYTE,
     Malformed,
     OnProgress,
     Question,
@@ -39,6 +38,7 @@ from lampbench.official import (
     parse_question,
     show_ids,
     task_problem,
+    told_in_megabytes,
 )
 from lampbench.paths import CACHE_REMEDY, expanded, mark_used, require_writable
 from lampbench.paths import cache_dir as default_cache_dir
@@ -143,20 +143,7 @@ def _prepare(
     on_progress: OnProgress | None,
     replace: bool,
 ) -> Path:
-    total = sum(state["size"] for state in states.values())
-    done = 0
-
-    def advance(path: Path) -> Callable[[int], None] | None:
-        if on_progress is None:
-            return None
-
-        def on_read(n: int) -> None:
-            nonlocal done
-            done += n
-            on_progress(done // MEGABYTE, max(total // MEGABYTE, 1), path.name)
-
-        return on_read
-
+    advance = told_in_megabytes(on_progress, sum(state["size"] for state in states.values()))
     temporary = home / ".making"  # of one process at a time, which has the lock of `home`
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -205,7 +192,7 @@ def _prepare_split(
     folder: Path,
     items: ItemWriter,
     hashes: dict[Path, str],
-    advance: Callable[[Path], Callable[[int], None] | None],
+    advance: Callable[[Path], Callable[[int], None]],
 ) -> dict[str, Any]:
     golds: dict[str, str] | None = None
     if split.outputs.is_file():

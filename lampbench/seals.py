@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lampbench.digests import digest, file_digest
+from lampbench.digests import digest, file_digest, has_digest
 from lampbench.errors import RunError
 from lampbench.jsonfile import compact, plain, pretty
 from lampbench.paths import CACHE_REMEDY
@@ -165,12 +165,7 @@ def named_digest(path: Path) -> str:
 def is_named_right(path: Path) -> bool | None:
     """Whether a file is what its name says; None if its name says nothing."""
     wanted = named_digest(path)
-    if not wanted:
-        return None
-    try:
-        return file_digest(path) == wanted
-    except OSError:
-        return False
+    return has_digest(path, wanted) if wanted else None
 
 
 def all_named(folder: Path, stem: str, suffix: str) -> list[Path]:

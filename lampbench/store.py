@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lampbench.digests import digest, file_digest
+from lampbench.digests import digest, file_digest, has_digest
 from lampbench.locks import locked
 from lampbench.official import item_content
 from lampbench.paths import CACHE_REMEDY, require_writable
@@ -293,12 +293,8 @@ def verify_file(path: Path, wanted: str) -> None:
     Raises:
         Damaged: it has not, or cannot be read.
     """
-    try:
-        if file_digest(path) == wanted:
-            return
-    except OSError:
-        pass
-    raise Damaged(f"{path} is damaged")
+    if not has_digest(path, wanted):
+        raise Damaged(f"{path} is damaged")
 
 
 def shown_items(store: Path, manifest: dict[str, Any], rows: NDArray[np.int64]) -> Table | None:

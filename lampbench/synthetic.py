@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from lampbench.bounded_json import BadJson, read_json
-from lampbench.digests import digest, file_digest
+from lampbench.digests import digest, has_digest
 from lampbench.errors import RequestError, RunError, unknown
 from lampbench.locks import locked
 from lampbench.paths import expanded, require_writable
@@ -314,22 +314,10 @@ def write_suite(
     return manifest
 
 
-def damaged_files(folder: Path, manifest: Mapping[str, Any]) -> list[Path]:
-    """The files of a suite that are not what its manifest says."""
-    return [folder / name for name, value in manifest["files"].items() if not _holds(folder / name, value)]
-
-
-def _holds(path: Path, value: str) -> bool:
-    try:
-        return file_digest(path) == value
-    except OSError:
-        return False
-
-
 def _is_whole(folder: Path, manifest: Mapping[str, Any], task: Task, say: Say = lambda text: None) -> bool:
     """Whether a task is all there, as it was written."""
     files = {n: v for n, v in manifest["files"].items() if Path(n).parent.name == task.official_name}
-    damaged = damaged_files(folder, {"files": files})
+    damaged = [folder / name for name, value in files.items() if not has_digest(folder / name, value)]
     for path in damaged:
         say(f"{path} is damaged: it is generated again")
     return task.name in manifest["reference_scores"] and bool(files) and not damaged

@@ -33,12 +33,14 @@ SETTINGS = ("lora-user.max_steps=2", "lora-user.keep_adapters=true")
 
 @dataclass(frozen=True)
 class File:
-    """A kind of file in the cache folder: where such files lie, and a method whose numbers depend on them."""
+    """A kind of file in the cache folder: where such files lie, and a method whose numbers depend on them.
+
+    `told`: that it is damaged. What is made again at once, from what is whole, nobody need know of.
+    """
 
     places: str
     method: str
-    told: bool = True  # what is made again at once, from what is whole, nobody need know of
-    verified: bool = True  # by `lampbench cache verify`; what is compared with the sources of data is not
+    told: bool = True
 
 
 FILES = {

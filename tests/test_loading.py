@@ -305,6 +305,10 @@ WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
         lambda f: edit(f / "adapter_config.json", base_model_name_or_path="/nowhere/t5"),
         "adapter for '/nowhere/t5', and there is no such folder",
     ),
+    "a base in nobody's home": (
+        lambda f: edit(f / "adapter_config.json", base_model_name_or_path="~nobody-here/t5"),
+        "adapter for '~nobody-here/t5', and there is no such folder",
+    ),
     "itself as base": (
         lambda f: edit(f / "adapter_config.json", base_model_name_or_path=str(f)),
         "which is an adapter too: merge that one first",
