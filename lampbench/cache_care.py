@@ -70,6 +70,7 @@ def verify(kept: list[Kept]) -> list[str]:
 
 
 def _check_data(home: Path) -> Iterator[str]:
+    yield from _check_sealed(home / "sources.json")
     for manifest in sorted(home.glob("*/manifest.json")):
         yield from _check_manifest(manifest)
     yield from _check_named(home)
@@ -94,14 +95,24 @@ def _check_embeddings(folder: Path) -> Iterator[str]:
 
 
 def _check_fit(folder: Path) -> Iterator[str]:
-    for check in (lambda: read_sealed(folder / ABOUT), lambda: check_fit(folder)):
-        try:
-            check()
-        except FileNotFoundError:  # it was never finished
-            pass
-        except Damaged as damage:
-            yield str(damage)
+    yield from _check_sealed(folder / ABOUT)
+    try:
+        check_fit(folder)
+    except FileNotFoundError:  # it was never finished
+        pass
+    except Damaged as damage:
+        yield str(damage)
     yield from _check_named(folder)
+
+
+def _check_sealed(path: Path) -> Iterator[str]:
+    """A sealed object, if there is one."""
+    try:
+        read_sealed(path)
+    except FileNotFoundError:
+        pass
+    except Damaged as damage:
+        yield str(damage)
 
 
 def _check_named(folder: Path) -> Iterator[str]:
@@ -121,15 +132,6 @@ def _check_generations(path: Path) -> Iterator[str]:
         yield f"{path}: {bad} answers are damaged"
 
 
-def _check_identities(path: Path) -> Iterator[str]:
-    try:
-        read_sealed(path)
-    except FileNotFoundError:  # removed meanwhile
-        pass
-    except Damaged as damage:
-        yield str(damage)
-
-
 def _check_mini(folder: Path) -> Iterator[str]:
     yield from _check_manifest(folder / "manifest.json")
 
@@ -139,6 +141,6 @@ _CHECKS: dict[str, Callable[[Path], Iterator[str]]] = {
     "embeddings": _check_embeddings,
     "fits": _check_fit,
     "generations": _check_generations,
-    "identities": _check_identities,
+    "identities": _check_sealed,
     "LaMP-mini": _check_mini,
 }
