@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lampbench.errors import RequestError
+from lampbench.errors import RequestError, short
 
 # Some templates tell the LLM today's date. Here it is always this one: a run must not depend on the day.
 _TODAY = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro %}"
@@ -72,7 +72,7 @@ class ChatTemplate:
             text = _render(tokenizer, message)
         except Exception as error:
             raise RequestError(
-                f"the chat template failed on the message '{message[:60]}': {error}"
+                f"the chat template failed on the message '{short(message)}': {error}"
             ) from error
         ids = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
         if len(ids) <= max_tokens:

@@ -11,7 +11,7 @@ written; an example is decoded when it is asked for, and its profile only when t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
@@ -25,7 +25,7 @@ from lampbench.layout import find_files
 from lampbench.official import OnProgress
 from lampbench.paths import expanded
 from lampbench.prepare import prepare_task
-from lampbench.seals import Damaged
+from lampbench.seals import Damaged, Say
 from lampbench.store import (
     EXAMPLES_PER_BATCH,
     ITEMS_PER_BATCH,
@@ -46,7 +46,7 @@ def open_task(
     setting: str = "user",
     cache_dir: str | Path | None = None,
     on_progress: OnProgress | None = None,
-    say: Callable[[str], object] | None = None,
+    say: Say = lambda text: None,
 ) -> TaskData:
     """The data of a task; prepared first if that was not done for the files as they are now.
 
@@ -56,7 +56,8 @@ def open_task(
         setting: `user` (users disjoint between the splits) or `time` (the same users, later questions).
         cache_dir: where prepared data are kept; `lampbench.paths.cache_dir()` by default.
         on_progress: called as `on_progress(done, total, file)`, in megabytes, while files are prepared.
-        say: called with a text if prepared data turn out to be damaged; they are prepared again.
+        say: told if prepared data turn out to be damaged, and are prepared again, or if another process is
+            waited for.
 
     Raises:
         RequestError: files are missing, broken or do not fit each other.
@@ -64,13 +65,12 @@ def open_task(
     """
     task = get_task(task)
     folder = expanded(data_dir)
-    store = prepare_task(folder, task, setting, cache_dir, on_progress)
+    store = prepare_task(folder, task, setting, cache_dir, on_progress, say=say)
     try:
         return TaskData(task, setting, folder, store)
     except Damaged as error:
-        if say is not None:
-            say(f"{error}: preparing {task.name} again")
-        store = prepare_task(folder, task, setting, cache_dir, on_progress, damaged=True)
+        say(f"{error}: preparing {task.name} again")
+        store = prepare_task(folder, task, setting, cache_dir, on_progress, damaged=True, say=say)
         return TaskData(task, setting, folder, store)
 
 

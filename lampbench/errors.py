@@ -57,4 +57,4 @@ def unknown(kind: str, value: object, allowed: Iterable[str]) -> RequestError:
     value = short(value)
     nearest = difflib.get_close_matches(value.lower(), list(by_lower), n=1, cutoff=0.5)
     hint = f" did you mean '{by_lower[nearest[0]]}'?" if nearest else ""
-    return RequestError(f"unknown {kind} '{short(value)}':{hint} Known: {', '.join(names) or 'none'}")
+    return RequestError(f"unknown {kind} '{value}':{hint} Known: {', '.join(names) or 'none'}")

@@ -42,7 +42,7 @@ from lampbench.official import (
 )
 from lampbench.paths import CACHE_REMEDY, expanded, mark_used, require_writable
 from lampbench.paths import cache_dir as default_cache_dir
-from lampbench.seals import Damaged, read_sealed, write_sealed
+from lampbench.seals import Damaged, Say, read_sealed, write_sealed
 from lampbench.store import (
     EXAMPLE_SCHEMA,
     EXAMPLES_PER_BATCH,
@@ -76,6 +76,7 @@ def prepare_task(
     on_progress: OnProgress | None = None,
     fresh: bool = False,
     damaged: bool = False,
+    say: Say = lambda text: None,
 ) -> Path:
     """The store of a task, made if there is none for the present content of its files.
 
@@ -87,6 +88,7 @@ def prepare_task(
         on_progress: called as `on_progress(done, total, file)`, in megabytes, while files are read.
         fresh: prepare again even if there is a store.
         damaged: prepare again if the store that is there is not what was written, which the caller has seen.
+        say: told if another process is waited for.
 
     Returns:
         The folder of the store.
@@ -108,7 +110,7 @@ def prepare_task(
     require_writable(cache, "cache folder", CACHE_REMEDY)
     try:
         home.mkdir(parents=True, exist_ok=True)
-        with locked(home):
+        with locked(home, waiting=say):
             states = _states(files)
             store = None if fresh else _known_store(files, home, states)
             if store is not None and not (damaged and _is_damaged(store)):

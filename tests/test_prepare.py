@@ -6,10 +6,12 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from lamp_files import item, question, write_json, write_split
 from lampbench.data import open_task
 from lampbench.errors import RequestError, RunError
 from lampbench.layout import find_files
+from lampbench.locks import locked
 from lampbench.paths import cache_dir
 from lampbench.prepare import SOURCES_FILE, prepare_task
 from lampbench.store import DigestRows
@@ -396,6 +399,32 @@ def test_what_a_killed_process_left_is_swept_after_a_day(tmp_path: Path) -> None
     prepare_task(tmp_path, "LaMP-3", fresh=True)
     assert not (home / ".making-old").exists()
     assert (home / ".making-new").exists()  # may belong to a process that is at work
+
+
+def test_who_waits_for_another_to_prepare_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_split(tmp_path, "LaMP-3", [question("LaMP-3", "q")])
+    home = prepare_task(tmp_path, "LaMP-3").parent
+    shutil.rmtree(home)
+    monkeypatch.setattr("lampbench.locks.TELL_AFTER", 0.05)
+    waiting = threading.Event()
+    told: list[str] = []
+
+    def say(text: str) -> None:
+        told.append(text)
+        waiting.set()
+
+    def be_at_it() -> None:
+        with locked(home):
+            begun.set()
+            waiting.wait(10)
+
+    begun = threading.Event()
+    other = threading.Thread(target=be_at_it)
+    other.start()
+    begun.wait(10)
+    assert open_task(tmp_path, "LaMP-3", say=say).split("dev").ids == ["q"]
+    other.join()
+    assert told == [f"waiting for another command that is making {home.name}"]
 
 
 def test_others_may_read_what_is_prepared(tmp_path: Path) -> None:
