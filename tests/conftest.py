@@ -6,8 +6,12 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from lampbench.record import Record
 
 # No test may reach a hub, and progress bars of libraries do not belong in test output.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -97,3 +101,30 @@ def place(tmp_path: Path, tiny_llm: Path, tiny_encoder: Path, tiny_data: Path) -
         encoding="utf-8",
     )
     return tmp_path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_llm: Path, tiny_encoder: Path, tiny_data: Path) -> Path:
+    """A folder with a preset and three methods."""
+    from made_methods import FUSION, LEARNER, PRESET, TRICKSTER
+
+    preset = PRESET.format(llm=tiny_llm, encoder=tiny_encoder, data=tiny_data)
+    (tmp_path / "tiny.toml").write_text(preset, encoding="utf-8")
+    (tmp_path / "methods").mkdir()
+    for name, text in (("trickster", TRICKSTER), ("learner", LEARNER), ("fusion", FUSION)):
+        (tmp_path / "methods" / f"{name}.py").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def run_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Record]]:
+    """`run` with that preset and those methods, quietly."""
+    from lampbench.runner import run
+
+    monkeypatch.setenv("FITS", str(folder / "fits"))
+
+    def run_quietly(method: str, task: str = "LaMP-3", **options: Any) -> list[Record]:
+        options = {"results": folder / "results", "preset": str(folder / "tiny.toml"), **options}
+        return run(method, task, progress="none", methods_dir=folder / "methods", **options)
+
+    return run_quietly

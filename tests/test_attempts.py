@@ -8,10 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from made_methods import LEARNER, PRESET, TRICKSTER
 
 from lampbench.attempts import OFFICIAL, PREDICTIONS, RECORD, attempt_beside, discard, is_moving, take_place
 from lampbench.errors import RequestError, RunError
@@ -19,32 +17,8 @@ from lampbench.place import settle
 from lampbench.prediction_log import PredictionLog, read_predictions
 from lampbench.record import Record
 from lampbench.results_folder import load_attempts, load_records
-from lampbench.runner import run
 
 Runner = Callable[..., list[Record]]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, tiny_llm: Path, tiny_encoder: Path, tiny_data: Path) -> Path:
-    """A folder with a preset and two methods."""
-    preset = PRESET.format(llm=tiny_llm, encoder=tiny_encoder, data=tiny_data)
-    (tmp_path / "tiny.toml").write_text(preset, encoding="utf-8")
-    (tmp_path / "methods").mkdir()
-    (tmp_path / "methods" / "trickster.py").write_text(TRICKSTER, encoding="utf-8")
-    (tmp_path / "methods" / "learner.py").write_text(LEARNER, encoding="utf-8")
-    return tmp_path
-
-
-@pytest.fixture
-def run_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
-    """`run` with that preset and those methods, quietly."""
-    monkeypatch.setenv("FITS", str(folder / "fits"))
-
-    def run_quietly(method: str, task: str = "LaMP-3", **options: Any) -> list[Record]:
-        options = {"results": folder / "results", "preset": str(folder / "tiny.toml"), **options}
-        return run(method, task, progress="none", methods_dir=folder / "methods", **options)
-
-    return run_quietly
 
 
 def contents(folder: Path) -> dict[str, bytes]:

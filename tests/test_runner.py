@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_methods import FUSION, LEARNER, PRESET, TRICKSTER
+from made_methods import FUSION
 
 from lampbench.data import open_task
 from lampbench.errors import RequestError, RunError, RunsError
@@ -28,29 +28,6 @@ from lampbench.results_folder import load_records
 from lampbench.runner import command_of, run
 
 Runner = Callable[..., list[Record]]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, tiny_llm: Path, tiny_encoder: Path, tiny_data: Path) -> Path:
-    """A folder with a preset and three methods."""
-    preset = PRESET.format(llm=tiny_llm, encoder=tiny_encoder, data=tiny_data)
-    (tmp_path / "tiny.toml").write_text(preset, encoding="utf-8")
-    (tmp_path / "methods").mkdir()
-    for name, text in (("trickster", TRICKSTER), ("learner", LEARNER), ("fusion", FUSION)):
-        (tmp_path / "methods" / f"{name}.py").write_text(text, encoding="utf-8")
-    return tmp_path
-
-
-@pytest.fixture
-def run_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
-    """`run` with that preset and those methods, quietly."""
-    monkeypatch.setenv("FITS", str(folder / "fits"))
-
-    def run_quietly(method: str, task: str = "LaMP-3", **options: Any) -> list[Record]:
-        options = {"results": folder / "results", "preset": str(folder / "tiny.toml"), **options}
-        return run(method, task, progress="none", methods_dir=folder / "methods", **options)
-
-    return run_quietly
 
 
 def lines_in(path: Path) -> int:
