@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lampbench.configure import as_dict
+from lampbench.errors import short
 from lampbench.jsonfile import plain
 from lampbench.models import ROLES
 from lampbench.older_records import asked_alike, told_by
@@ -56,7 +57,7 @@ class Difference:
     def __str__(self) -> str:
         groups = ("models", "options", "uses", "limits")
         words = " ".join(WORDS.get(word, word) for word in self.name.split(".") if word not in groups)
-        return f"{words} {_short(self.there)} and not {_short(self.asked)}"
+        return f"{words} {short(self.there, 40)} and not {short(self.asked, 40)}"
 
 
 def differences(
@@ -92,11 +93,6 @@ def sentence(found: list[Difference]) -> str:
     """The differences in one line."""
     more = f"; and {len(found) - MOST} more" if len(found) > MOST else ""
     return "; ".join(str(difference) for difference in found[:MOST]) + more
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:20]}…"
 
 
 def flat(spec: Mapping[str, Any], above: str = "") -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """One lock per thing that is made once, so that of two commands the second waits and takes what the first made.
 
-    with locked(folder / "items.arrow"):
-        if not is_whole(folder / "items.arrow"):   # looked at under the lock: another may have made it meanwhile
-            make(folder / "items.arrow")
+    with locked(thing):
+        if not is_whole(thing):   # looked at under the lock: another may have made it meanwhile
+            make(thing)
 
 The lock is the operating system's, on a hidden file beside the thing: it ends with its process, however that
 ends, so a kill leaves nobody waiting.

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from lampbench.errors import RequestError, RunError
 from lampbench.order import Order
+from lampbench.seals import Say
 from lampbench.train_settings import (
     TrainSettings,
     precision_for,
@@ -87,7 +88,7 @@ def train(
     dev_score: Callable[[], float] | None = None,
     checkpoint_dir: Path | None = None,
     progress: Callable[[int, int, str], None] | None = None,
-    say: Callable[[str], object] = lambda text: None,
+    say: Say = lambda text: None,
     length: Callable[[T], int] | None = None,
 ) -> TrainReport:
     """Train the parameters of `module` that require gradients, in place; it is left in evaluation mode.
@@ -262,7 +263,7 @@ class _Run:
         end = time.monotonic()
         self.next_save = end + max(CHECKPOINT_SECONDS, 50 * (end - start))
 
-    def load(self, folder: Path, key: str, say: Callable[[str], object]) -> None:
+    def load(self, folder: Path, key: str, say: Say) -> None:
         """Go back to the checkpoint in the folder, if there is a whole one of this very run."""
         state = load_state(folder, say)
         if state is None or state.get("key") != key:

@@ -177,5 +177,6 @@ class KeptWeights:
 
     def drop(self, name: str) -> None:
         """Keep those of that name no longer."""
-        for path in all_named(self._folder, name, SUFFIX):
-            path.unlink(missing_ok=True)
+        with locked(self._folder, waiting=self._say):  # nobody is to find a file that goes while it is read
+            for path in all_named(self._folder, name, SUFFIX):
+                path.unlink(missing_ok=True)
