@@ -75,6 +75,7 @@ class AnswerFile:
         self._say = say
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
+        self._has_told = False  # of answers that are damaged, of which there may be many
 
     def get(self, key: bytes) -> bytes | None:
         """The answer; None if there is none that is whole.
@@ -88,7 +89,11 @@ class AnswerFile:
         row = Row(*found)
         if row.is_whole:
             return row.answer
-        self._say(f"{self.path} is damaged: an answer in it is asked for again")
+        if not self._has_told:
+            self._has_told = True
+            self._say(
+                f"{self.path} is damaged: an answer in it is asked for again, and so is any other like it"
+            )
         return None
 
     def put(self, answers: Mapping[bytes, bytes], model: str) -> None:

@@ -267,8 +267,8 @@ def test_an_answer_that_was_changed_is_named_and_asked_for_again(path: Path) -> 
     llm = Parrot()
     assert texts(ask(GenerationCache(path, say=said.append), llm, "abc")) == ["a!", "b!", "c!"]
     assert llm.asked == ["b"] or llm.asked == ["a", "b", "c"]  # by what SQLite makes of the types
-    assert all(f"{path} is damaged: an answer" in text for text in said)
-    assert said
+    assert len(said) == 1
+    assert f"{path} is damaged: an answer" in said[0]
 
 
 def test_who_has_a_file_open_that_another_process_replaces_goes_on_in_the_new_one(path: Path) -> None:

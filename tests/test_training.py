@@ -4,6 +4,7 @@ so."""
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from lampbench.errors import RequestError, RunError
+from lampbench.locks import locked
 from lampbench.seals import Damaged, write_named
 from lampbench.train_settings import rate_factor, settings_from
 from lampbench.training import (
@@ -517,6 +519,18 @@ def test_kept_weights_are_made_once_and_again_when_damaged(tmp_path: Path, how: 
     assert str(file) in said[0]
     again.drop("ann")
     assert len(list((tmp_path / "users").iterdir())) == 1
+
+
+def test_kept_weights_do_not_go_while_another_reads_them(tmp_path: Path) -> None:
+    kept = KeptWeights(tmp_path / "users", print)
+    kept.get("ann", lambda: {"w": torch.ones(2)})
+    with locked(tmp_path / "users"):
+        drop = threading.Thread(target=kept.drop, args=("ann",))
+        drop.start()
+        drop.join(0.3)
+        assert list((tmp_path / "users").iterdir())
+    drop.join()
+    assert not list((tmp_path / "users").iterdir())
 
 
 def test_steps_of_epochs_round_up() -> None:
