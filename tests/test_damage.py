@@ -45,7 +45,8 @@ class File:
 
 FILES = {
     "questions of a store": File("data/*/*/examples-dev.arrow", "bm25"),
-    "golds of a store": File("data/*/*/golds-train.arrow", "learner"),
+    "golds of the train split": File("data/*/*/golds-train.arrow", "learner"),
+    "golds of the asked split": File("data/*/*/golds-dev.arrow", "bm25"),
     "items of the train split": File("data/*/*/items-train.arrow", "contriever"),
     "items of the other splits": File("data/*/*/items-more.arrow", "contriever"),
     "items that are shown": File("data/*/*/shown-*.arrow", "bm25", told=False),
