@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from lampbench.dtypes import AUTO, torch_dtype
 from lampbench.errors import RequestError, unknown
 
-DTYPES = {
-    "fp32": torch.float32,
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
 DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps", "balanced")
 
 
@@ -60,9 +53,7 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
         RequestError: no such precision.
     """
     text = str(name).removeprefix("torch.").lower()
-    if text == "auto":
+    if text == AUTO:
         bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if bf16 else torch.float32
-    if text not in DTYPES:
-        raise unknown("dtype", name, ["auto", *DTYPES])
-    return DTYPES[text]
+    return torch_dtype(text)

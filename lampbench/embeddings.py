@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from lampbench.digests import digest
+from lampbench.dtypes import dtype_name
 from lampbench.errors import RunError
 from lampbench.identity import ENCODER_LIBRARIES, known, library_versions
 from lampbench.locks import locked
@@ -122,7 +123,7 @@ class EmbeddingStore:
             libraries=library_versions(*ENCODER_LIBRARIES),
             pooling=encoder.pooling,
             max_length=encoder.max_length,
-            arithmetic=str(encoder.dtype).removeprefix("torch."),
+            arithmetic=dtype_name(encoder.dtype),
             template=template,
             data=data,
             n_rows=n_rows,

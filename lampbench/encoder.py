@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from lampbench.batching import TokenBudget
 from lampbench.devices import resolve_device, resolve_dtype
+from lampbench.dtypes import autocast
 from lampbench.encoder_loading import load_parts
 from lampbench.encoder_prompts import NO_PROMPTS, Prompts
 from lampbench.errors import RequestError
@@ -186,7 +187,7 @@ class TextEncoder:
 
         def embed(batch: list[int]) -> list[None]:
             nonlocal done
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            with autocast(self.device, self.dtype):
                 pooled = self.module.embed([token_ids[row] for row in batch])
             vectors[batch] = pooled.float().cpu()
             done += len(batch)

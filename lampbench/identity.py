@@ -32,7 +32,7 @@ IGNORED_FOLDERS = ("checkpoint-*", "global_step*", "runs", "__pycache__")
 
 LIBRARIES = ("torch", "transformers", "tokenizers")
 ENCODER_LIBRARIES = (*LIBRARIES, "sentence-transformers")
-METHOD_LIBRARIES = ("accelerate", "numpy", "peft", "rank-bm25", "rouge-score")  # draw, rank, train and score
+METHOD_LIBRARIES = ("numpy", "peft", "rank-bm25", "rouge-score")  # draw, rank, train and score
 
 # The embedded models have kept the revisions that records knew them by before the whole of a folder counted.
 FORMER = {

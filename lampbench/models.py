@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lampbench.dtypes import dtype_name
 from lampbench.errors import RequestError
 from lampbench.identity import ENCODER_LIBRARIES, LIBRARIES, known, library_versions, model_revision
 from lampbench.paths import expanded
@@ -82,7 +83,7 @@ class Models:
     @cached_property
     def retriever(self) -> TextEncoder:
         """The dense retriever's encoder, in float32 as in the official programs: rounding reorders."""
-        if self.choice.retriever == self.choice.encoder and "float32" in str(self.encoder.dtype):
+        if self.choice.retriever == self.choice.encoder and dtype_name(self.encoder.dtype) == "float32":
             return self.encoder
         return self._encoder(self.choice.retriever, "float32")
 
@@ -127,7 +128,7 @@ class Models:
 
         name = self.name_of(role)
         dtype = {"llm": self.choice.dtype, "retriever": "float32"}.get(role, "auto")
-        precision = str(resolve_dtype(dtype, resolve_device(self.choice.device))).removeprefix("torch.")
+        precision = dtype_name(resolve_dtype(dtype, resolve_device(self.choice.device)))
         revision = self.get(role).revision if self._is_loaded(role) else self._read(name)
         if revision is None:
             revision = self.get(role).revision  # on this machine from now on
@@ -150,8 +151,11 @@ class Models:
     def record(self, role: str) -> ModelRecord:
         """The model as records name it; loads it."""
         model: Any = getattr(self, role)
-        dtype = str(model.dtype).removeprefix("torch.")
         prompts = getattr(model, "prompts", None)  # an encoder's
         return ModelRecord(
-            model.id, model.revision, dtype, model.n_parameters, asdict(prompts) if prompts else None
+            id=model.id,
+            revision=model.revision,
+            dtype=dtype_name(model.dtype),
+            parameters=model.n_parameters,
+            prompts=asdict(prompts) if prompts else None,
         )

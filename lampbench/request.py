@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lampbench.configure import Setting, as_dict, parse_settings
+from lampbench.dtypes import dtype_called
 from lampbench.errors import RequestError, short, unknown
 from lampbench.extraction import EXTRACTIONS
 from lampbench.foundations import Foundations, method_config
@@ -21,8 +22,6 @@ from lampbench.run_names import suite_name, variant_name
 from lampbench.tasks import SETTINGS, TASKS, Task, get_task
 from lampbench.views import check_view
 
-DTYPES = {"auto": "auto"} | {n: n for n in ("float32", "bfloat16", "float16")}
-DTYPES |= {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 ALL = "all"
 ASKED = ("dev", "test")
 
@@ -130,8 +129,8 @@ def make_plan(request: RunRequest) -> Plan:
         raise unknown("setting", setting, SETTINGS)
     if request.split not in ASKED:
         raise unknown("split", request.split, ASKED)
-    if request.dtype is not None and request.dtype not in DTYPES:
-        raise unknown("dtype", request.dtype, DTYPES)
+    if request.dtype is not None:
+        dtype_called(request.dtype)
     extract: Any = request.extract or preset.extract
     if extract not in EXTRACTIONS:
         raise unknown("extraction", extract, EXTRACTIONS)
@@ -310,7 +309,7 @@ def _models(preset: Preset, request: RunRequest) -> ModelChoice:
         encoder=encoder,
         retriever=request.retriever or (preset.retriever if apart else encoder),
         device=request.device,
-        dtype=DTYPES[request.dtype] if request.dtype else preset.dtype,
+        dtype=dtype_called(request.dtype) if request.dtype else preset.dtype,
         offline=request.offline,
         chat_template=preset.chat_template if request.chat_template is None else request.chat_template,
     )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lampbench.batching import TokenBudget
+from lampbench.dtypes import autocast
 from lampbench.encoder import BATCH_TOKENS, EncoderModule
 
 Tokens = tuple[int, ...]
@@ -95,7 +96,7 @@ def score_texts(
     scores: dict[Tokens, float] = {}
 
     def run(batch: list[Tokens]) -> list[float]:
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        with autocast(device, dtype):
             return selector(batch).tolist()
 
     longest_first = sorted(dict.fromkeys(texts), key=lambda text: -len(text))

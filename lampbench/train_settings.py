@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
+from lampbench.dtypes import dtype_name
 from lampbench.errors import RequestError
 from lampbench.train_options import check_numbers
+
+if TYPE_CHECKING:
+    import torch
+
+Mixed = Literal["no", "bf16", "fp16"]
+_MIXED: dict[str, Mixed] = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class TrainSettings:
     clip: float = 1.0
     eval_every: int = 0
     seed: int = 0
-    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    mixed_precision: Mixed = "no"
     checkpoint_every: int = 0
     select: Literal["last", "best"] = "last"
     patience: int = 0
@@ -80,11 +85,9 @@ def refuse_numbers(options: Mapping[str, Any]) -> None:
         raise RequestError(f"training: {error}") from None
 
 
-def precision_for(dtype: torch.dtype) -> Literal["no", "bf16", "fp16"]:
+def precision_for(dtype: torch.dtype | str) -> Mixed:
     """The `mixed_precision` that goes with an LLM of that dtype."""
-    if dtype == torch.bfloat16:
-        return "bf16"
-    return "fp16" if dtype == torch.float16 else "no"
+    return _MIXED.get(dtype_name(dtype), "no")
 
 
 def settings_from(
@@ -92,7 +95,7 @@ def settings_from(
     n_examples: int,
     *,
     seed: int,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | str = "float32",
     scored: bool = False,
     eval_every: int = 0,
 ) -> TrainSettings:

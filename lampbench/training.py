@@ -8,13 +8,8 @@ done, and how often the dev set is scored changes nothing.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,25 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lampbench.errors import RequestError, RunError
+from lampbench.errors import RequestError
 from lampbench.order import Order
+from lampbench.run_state import RunState, TrainReport, key_of
 from lampbench.seals import Say
-from lampbench.train_settings import (
-    TrainSettings,
-    precision_for,
-    rate_factor,
-    refuse_numbers,
-    settings_from,
-    steps_for,
-)
-from lampbench.weights import (
-    load_state,
-    load_trainable,
-    save_state,
-    save_trainable,
-    set_trainable,
-    trainable,
-)
+from lampbench.train_settings import TrainSettings, precision_for, refuse_numbers, settings_from, steps_for
+from lampbench.weights import load_trainable, save_trainable
 
 __all__ = [
     "TrainReport",
@@ -54,28 +36,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-CHECKPOINT_SECONDS = 60.0  # between checkpoints; more where one takes long to write
-CURVE_POINTS = 50  # of the training curve at most, each the mean of a stretch of steps
-
-
-@dataclass
-class TrainReport:
-    """What a training run did.
-
-    Attributes:
-        steps: optimizer steps done (fewer than asked for when patience ended the run).
-        seconds: wall time, that of resumed parts included.
-        losses: (last step, mean training loss) of consecutive stretches of steps.
-        dev: (step, dev score), lower is better.
-        selected_step: the step whose weights the module has now.
-    """
-
-    steps: int = 0
-    seconds: float = 0.0
-    losses: list[tuple[int, float]] = field(default_factory=list)
-    dev: list[tuple[int, float]] = field(default_factory=list)
-    selected_step: int = 0
 
 
 def train(
@@ -117,12 +77,7 @@ def train(
         RunError: the loss or its gradient is not finite, or a checkpoint cannot be written.
     """
     scored = settings.eval_every > 0 and (len(dev) > 0 or dev_score is not None)
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    _check(settings, parameters, examples, scored)
-    device = parameters[0].device
-    accelerator = _accelerator(settings, device)
-    optimizer = accelerator.prepare(_optimizer(module, settings))
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer.optimizer, rate_factor(settings))
+    _check(settings, module, examples, scored)
     order = Order(
         len(examples),
         settings.batch_size,
@@ -131,202 +86,67 @@ def train(
         settings.seed,
         [length(example) for example in examples] if length is not None else None,
     )
-    run = _Run(module, optimizer, scheduler, accelerator.scaler)
-    key = _key(settings, module, len(examples), len(dev), length is not None)
-    if checkpoint_dir is not None:
-        run.load(checkpoint_dir, key, say)
-    report = run.report
-    before, start = report.seconds, time.monotonic()
-    saved_step = report.steps
-    if progress is not None and report.steps > 0:
-        progress(report.steps, settings.steps, "resumed")
+    key = key_of(module, settings, len(examples), len(dev), length is not None)
+    run = RunState(module, settings, checkpoint_dir, key)
+    run.resume(say)
+    if progress is not None and run.report.steps > 0:
+        progress(run.report.steps, settings.steps, "resumed")
 
     def judge() -> None:
         module.eval()
-        with torch.no_grad(), accelerator.autocast():
+        with torch.no_grad(), run.autocast():
             score = dev_score() if dev_score is not None else _mean_loss(loss, dev, settings.batch_size)
-        run.judge(float(score), settings)
+        run.judge(float(score))
 
-    with _private_state(device):
+    with _private_generators(run.device):
         # What is tuned may be best as it is.
-        if scored and settings.select == "best" and report.steps == 0:
+        if scored and settings.select == "best" and run.report.steps == 0:
             judge()
-        while report.steps < settings.steps and not run.stopped:
-            step = report.steps
-            _seed(settings.seed, step)
-            module.train()
-            total = 0.0
-            micro_batches = order.of_step(step)
-            n = sum(map(len, micro_batches))
-            for positions in micro_batches:
-                with accelerator.autocast():
-                    value = loss([examples[i] for i in positions])
-                share = value * (len(positions) / n)
-                total += float(share.detach())
-                if not math.isfinite(total):
-                    raise RunError(_not_finite("loss", total, step, settings))
-                accelerator.backward(share)
-            norm = float(accelerator.clip_grad_norm_(parameters, settings.clip or math.inf))
-            # With fp16 an overflow is an ordinary event: the scaler skips the step and lowers its scale.
-            if not math.isfinite(norm) and settings.mixed_precision != "fp16":
-                raise RunError(_not_finite("gradient", norm, step, settings))
-            optimizer.step()
-            scheduler.step()
-            optimizer.zero_grad()
-            report.steps = step + 1
-            run.log(total, math.ceil(settings.steps / CURVE_POINTS))
-
-            last = report.steps == settings.steps
-            if scored and (last or _is_due(report.steps, settings.eval_every)):
+        while not run.is_over:
+            mean = _step(run, examples, order.of_step(run.report.steps), loss)
+            if scored and run.is_to_be_judged:
                 judge()
-            report.seconds = before + time.monotonic() - start
-            if checkpoint_dir is not None and run.should_save(settings.checkpoint_every):
-                run.save(checkpoint_dir, key)
-                saved_step = report.steps
+            run.save_if_due()
             if progress is not None:
-                progress(report.steps, settings.steps, f"loss {total:.4f}")
-
-    run.log_rest()
-    if checkpoint_dir is not None and saved_step < report.steps:
-        run.save(checkpoint_dir, key)
-    report.selected_step = report.steps
-    if settings.select == "best" and run.best is not None:
-        set_trainable(module, run.best)
-        report.selected_step = run.best_step
-    module.eval()
-    return report
+                progress(run.report.steps, settings.steps, f"loss {mean:.4f}")
+    return run.finish()
 
 
-# ------------------------------------------------------------------------------------------------ state of on
+def _step(
+    run: RunState,
+    examples: Sequence[T],
+    batches: Sequence[Sequence[int]],
+    loss: Callable[[Sequence[T]], Tensor],
+) -> float:
+    """One optimizer step, on `batches` of positions in `examples`; its mean training loss."""
+    _seed(run.settings.seed, run.report.steps)
+    run.module.train()
+    total, n = 0.0, sum(map(len, batches))
+    for positions in batches:
+        with run.autocast():
+            value = loss([examples[i] for i in positions])
+        share = value * (len(positions) / n)
+        total += float(share.detach())
+        run.check_finite("loss", total)
+        run.scaler.scale(share).backward()
+    run.update()
+    run.note(total)
+    return total
 
 
-class _Run:
-    """All that changes while training; what a checkpoint holds."""
-
-    def __init__(self, module: nn.Module, optimizer: Any, scheduler: Any, scaler: Any) -> None:
-        self.module = module
-        self.optimizer = optimizer
-        self.scheduler = scheduler
-        self.scaler = scaler
-        self.report = TrainReport()
-        self.best: dict[str, Tensor] | None = None
-        self.best_step = 0
-        self.best_score = math.inf
-        self.worse = 0
-        self.stopped = False
-        self.stretch: list[float] = []
-        self.next_save = time.monotonic() + CHECKPOINT_SECONDS
-
-    def log(self, loss: float, stretch: int) -> None:
-        """Add a step's loss to the curve, which has one point per `stretch` steps."""
-        self.stretch.append(loss)
-        if len(self.stretch) >= stretch:
-            self.log_rest()
-
-    def log_rest(self) -> None:
-        """Make a point of the curve from the steps since its last one."""
-        if self.stretch:
-            self.report.losses.append((self.report.steps, sum(self.stretch) / len(self.stretch)))
-            self.stretch = []
-
-    def judge(self, score: float, settings: TrainSettings) -> None:
-        """Take note of a dev score: keep the weights if it is the best so far, stop if patience is over."""
-        if not math.isfinite(score):
-            raise RunError(_not_finite("dev score", score, self.report.steps - 1, settings))
-        self.report.dev.append((self.report.steps, score))
-        if score < self.best_score:
-            self.best_score, self.best_step, self.worse = score, self.report.steps, 0
-            if settings.select == "best":
-                self.best = {n: t.detach().to("cpu", copy=True) for n, t in trainable(self.module).items()}
-        else:
-            self.worse += 1
-            self.stopped = 0 < settings.patience <= self.worse
-
-    def should_save(self, every: int) -> bool:
-        """Whether a checkpoint is due after this step."""
-        return _is_due(self.report.steps, every) if every else time.monotonic() >= self.next_save
-
-    def save(self, folder: Path, key: str) -> None:
-        start = time.monotonic()
-        state = {
-            "key": key,
-            "trainable": {name: tensor.detach() for name, tensor in trainable(self.module).items()},
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "scaler": self.scaler.state_dict() if self.scaler is not None else None,
-            "report": asdict(self.report),
-            "best": self.best,
-            "judgement": [self.best_step, self.best_score, self.worse, self.stopped],
-            "stretch": self.stretch,
-        }
-        save_state(state, folder)
-        end = time.monotonic()
-        self.next_save = end + max(CHECKPOINT_SECONDS, 50 * (end - start))
-
-    def load(self, folder: Path, key: str, say: Say) -> None:
-        """Go back to the checkpoint in the folder, if there is a whole one of this very run."""
-        state = load_state(folder, say)
-        if state is None or state.get("key") != key:
-            return
-        set_trainable(self.module, state["trainable"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        if self.scaler is not None:
-            self.scaler.load_state_dict(state["scaler"])
-        self.report = TrainReport(**state["report"])
-        self.best = state["best"]
-        self.best_step, self.best_score, self.worse, self.stopped = state["judgement"]
-        self.stretch = state["stretch"]
-
-
-# ---------------------------------------------------------------------------------------------------------- p
-
-
-def _check(
-    settings: TrainSettings, parameters: Sequence[Tensor], examples: Sequence[Any], scored: bool
-) -> None:
+def _check(settings: TrainSettings, module: nn.Module, examples: Sequence[Any], scored: bool) -> None:
     refuse_numbers(vars(settings))
     if len(examples) == 0:
         raise RequestError("training: there are no training examples")
-    if not parameters:
+    device = next((p.device for p in module.parameters() if p.requires_grad), None)
+    if device is None:
         raise RequestError("training: the module has no parameter that requires gradients")
     if (settings.select == "best" or settings.patience) and not scored:
         raise RequestError(
             "training: select=best and patience need dev examples and eval_every of at least 1"
         )
-    if settings.mixed_precision == "fp16" and parameters[0].device.type == "cpu":
+    if settings.mixed_precision == "fp16" and device.type == "cpu":
         raise RequestError("training: fp16 needs a GPU; on a CPU use no or bf16")
-
-
-def _accelerator(settings: TrainSettings, device: torch.device) -> Any:
-    """An Accelerator for this run alone."""
-    from accelerate import Accelerator
-
-    _forget_accelerate()
-    return Accelerator(
-        cpu=device.type == "cpu", mixed_precision=settings.mixed_precision, device_placement=False
-    )
-
-
-def _forget_accelerate() -> None:
-    """Clear accelerate's process-wide state: device and precision of one run would bind every later one."""
-    from accelerate.state import AcceleratorState, GradientState
-
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
-
-
-def _optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate)
-
-
-def _is_due(step: int, every: int) -> bool:
-    return every > 0 and step % every == 0
 
 
 def _mean_loss(loss: Callable[[Sequence[T]], Tensor], dev: Sequence[T], batch_size: int) -> float:
@@ -342,25 +162,7 @@ def _seed(seed: int, step: int) -> None:
 
 
 @contextmanager
-def _private_state(device: torch.device) -> Iterator[None]:
-    """Leave torch's generators as they were found, and nothing of accelerate."""
-    devices = [device] if device.type == "cuda" else []
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield
-    finally:
-        _forget_accelerate()
-
-
-def _key(settings: TrainSettings, module: nn.Module, n: int, n_dev: int, bucketed: bool) -> str:
-    """What must be equal for a checkpoint to be continued. How often it is saved may change."""
-    what = asdict(settings)
-    del what["checkpoint_every"]
-    shapes = {name: list(tensor.shape) for name, tensor in trainable(module).items()}
-    text = json.dumps([what, shapes, n, n_dev, bucketed], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _not_finite(what: str, value: float, step: int, settings: TrainSettings) -> str:
-    remedy = "mixed_precision=bf16 or no" if settings.mixed_precision == "fp16" else "a lower learning_rate"
-    return f"training: the {what} is {value} at step {step + 1} of {settings.steps}: try {remedy}"
+def _private_generators(device: torch.device) -> Iterator[None]:
+    """Leave torch's generators as they were found."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from tuned_bench import ANIMALS, COLOUR_OF, KINDS, MATRICES, answers, headlines, make_bench, ready, small_llm
 
-from lampbench import training
+from lampbench import run_state
 from lampbench.bench import Bench
 from lampbench.data import TaskData
 from lampbench.errors import RequestError
@@ -82,7 +82,7 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(
     options = {"max_steps": 12, "dropout": 0.3} if name == "lora" else {"max_steps": 12}
     whole = ready(tuned("t5", name, **options), make_bench(tmp_path / "whole", data, llm))
 
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(run_state, "CHECKPOINT_SECONDS", 0.0)
     asked = FrozenLLM.loss
     steps: list[int] = []
 

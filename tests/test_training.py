@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from damaging import WAYS, damage, full
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from lampbench.errors import RequestError, RunError
 from lampbench.locks import locked
+from lampbench.run_state import RunState
 from lampbench.seals import Damaged, write_named
 from lampbench.train_settings import rate_factor, settings_from
 from lampbench.training import (
@@ -147,7 +148,7 @@ def test_checkpoints_come_by_the_clock_where_no_steps_are_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("lampbench.training.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("lampbench.run_state.time", SimpleNamespace(monotonic=lambda: now))
     saved: list[int] = []
 
     def seven_seconds_later(step: int, total: int, note: str) -> None:
@@ -400,6 +401,74 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights() -> None:
     assert torch.equal(weights(module)["weight"], before["weight"])
 
 
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_a_step_is_torchs_own_forward_backward_clip_and_adamw(precision: Literal["no", "bf16"]) -> None:
+    examples, dtype = make_examples(8), torch.bfloat16
+    settings = TrainSettings(
+        steps=3, batch_size=8, learning_rate=0.02, weight_decay=0.1, clip=0.5, mixed_precision=precision
+    )
+    settings = replace(settings, schedule="constant", warmup=0.0)
+
+    def make() -> nn.Module:
+        module = make_module()
+        module[1].p = 0.0  # type: ignore[index, union-attr]
+        return module
+
+    ours = make()
+    seen: list[tuple[torch.dtype, torch.dtype]] = []
+
+    def loss(batch: Sequence[Example]) -> Tensor:
+        inputs = torch.tensor([x for x, _ in sorted(batch)])
+        outputs = ours(inputs)
+        seen.append((inputs.dtype, outputs.dtype))
+        return squared_error(ours, sorted(batch))
+
+    train(ours, examples, loss, settings)
+    theirs = make().train()
+    parameters = list(theirs.parameters())
+    groups = [
+        {"params": parameters[::2], "weight_decay": 0.1},
+        {"params": parameters[1::2], "weight_decay": 0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=0.02)
+    for _ in range(3):
+        with torch.autocast("cpu", dtype, enabled=precision == "bf16"):
+            value = squared_error(theirs, sorted(examples))
+        value.backward()
+        nn.utils.clip_grad_norm_(parameters, 0.5)
+        optimizer.step()
+        optimizer.zero_grad()
+    assert_same_weights(ours, theirs)
+    assert seen == [(torch.float32, dtype if precision == "bf16" else torch.float32)] * 3
+
+
+def test_dev_examples_are_scored_in_the_precision_of_training() -> None:
+    module = make_module()
+    seen: list[tuple[bool, torch.dtype]] = []
+
+    def loss(batch: Sequence[Example]) -> Tensor:
+        seen.append((module.training, module(torch.ones(1, 4)).dtype))
+        return squared_error(module, batch)
+
+    settings = replace(SETTINGS, steps=1, mixed_precision="bf16", eval_every=1)
+    train(module, make_examples(), loss, settings, dev=make_examples(4))
+    assert seen == [(True, torch.bfloat16), (False, torch.bfloat16)]
+
+
+def test_an_overflow_in_fp16_skips_the_step_and_lowers_the_scale() -> None:
+    module = nn.Linear(1, 1, bias=False)
+    run = RunState(module, replace(SETTINGS, mixed_precision="fp16"), None, "")
+    before, scale = weights(module)["weight"], run.scaler.get_scale()
+    for gradient in (math.inf, 1.0):
+        run.scaler.scale((module.weight * gradient).sum()).backward()
+        run.update()
+        run.note(1.0)
+        changed = not torch.equal(weights(module)["weight"], before)
+        assert changed == (gradient == 1.0)
+        assert run.scaler.get_scale() == scale / 2
+    assert run.report.steps == 2
+
+
 def test_runs_of_different_precision_follow_one_another_in_one_process() -> None:
     first, _ = run()
     reduced, report = run(replace(SETTINGS, mixed_precision="bf16"))
@@ -407,8 +476,6 @@ def test_runs_of_different_precision_follow_one_another_in_one_process() -> None
     assert not torch.equal(weights(first)["0.weight"], weights(reduced)["0.weight"])
     assert all(parameter.dtype == torch.float32 for parameter in reduced.parameters())
     assert math.isfinite(report.losses[-1][1])
-    # Nor does anything bind whoever uses accelerate next.
-    assert not AcceleratorState._shared_state
 
 
 @pytest.mark.parametrize(
