@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lampbench.encoder import TextEncoder
     from lampbench.fitting import Fitted
     from lampbench.generations import GenerationCache
-    from lampbench.llm import FrozenLLM, Generation, Request
+    from lampbench.llm import LLM, FrozenLLM, Generation, Request
     from lampbench.models import Models
     from lampbench.progress import Bar, Progress
     from lampbench.prompts import Fields
@@ -193,7 +193,7 @@ class Bench:
         requests: Iterable[Request | str],
         ranked: Iterable[Sequence[str]] | None = None,
         *,
-        llm: FrozenLLM | None = None,
+        llm: LLM | None = None,
     ) -> Iterator[Prediction]:
         """One prediction per example, in order, as the batches are done.
 
@@ -263,7 +263,7 @@ class Bench:
         return [by_place[i] for i in range(len(requests))]
 
     def _answers(
-        self, requests: Iterable[Request], llm: FrozenLLM, limits: Mapping[str, int], *, predicts: bool
+        self, requests: Iterable[Request], llm: LLM, limits: Mapping[str, int], *, predicts: bool
     ) -> Iterator[Generation]:
         """The answers to `requests`, looked up or made, and counted."""
         answering = llm.heard_by(None)  # counted here, where it is known what was looked up

@@ -14,7 +14,7 @@ _AT_WORK: ContextVar[bool] = ContextVar("at work", default=False)
 
 @contextmanager
 def at_work() -> Iterator[None]:
-    """Marks that a model runs by way of `FrozenLLM`, so that its work is counted; see `runs_uncounted`."""
+    """Marks that a model runs by way of `LLM`, so that its work is counted; see `runs_uncounted`."""
     before = _AT_WORK.set(True)
     try:
         yield
@@ -24,7 +24,7 @@ def at_work() -> Iterator[None]:
 
 @contextmanager
 def runs_uncounted(model: nn.Module) -> Iterator[list[str]]:
-    """While it lasts, the names of the parts of `model` that somebody runs past `FrozenLLM`.
+    """While it lasts, the names of the parts of `model` that somebody runs past `LLM`.
 
     Copies of the model that are made meanwhile are watched too.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,27 +11,6 @@ from transformers import DynamicCache, EncoderDecoderCache, LogitsProcessor, Log
 from lampbench.counted import at_work
 from lampbench.errors import RunError
 from lampbench.tokens import SpecialTokens
-
-
-@dataclass(frozen=True)
-class Generation:
-    """What the LLM answered.
-
-    Attributes:
-        text: the output, without special tokens and outer white space.
-        prompt_tokens: tokens of the prompt as the LLM read it, special tokens included.
-        soft_tokens: soft vectors in front of it.
-        generated_tokens: tokens of the output, the end token included, padding not.
-        truncated: whether the end of the prompt was cut off.
-        seconds: its even share of the time that its batch took.
-    """
-
-    text: str
-    prompt_tokens: int
-    soft_tokens: int
-    generated_tokens: int
-    truncated: bool
-    seconds: float = field(default=0.0, compare=False)
 
 
 @at_work()

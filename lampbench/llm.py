@@ -11,9 +11,9 @@ import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,12 +22,13 @@ from lampbench.abilities import Abilities
 from lampbench.batching import TokenBudget, default_batch_tokens
 from lampbench.chat import ChatTemplate
 from lampbench.checkpoint import copy_model, load_checkpoint, save_model, twin_model
-from lampbench.decoding import Generation, beam_search, float16_error
+from lampbench.decoding import beam_search, float16_error
 from lampbench.devices import resolve_device, resolve_dtype
 from lampbench.errors import RequestError
 from lampbench.likelihood import summed_losses
 from lampbench.positions import Positions
 from lampbench.tokens import (
+    Generation,
     Request,
     SpecialTokens,
     TokenizedRequest,
@@ -40,24 +41,30 @@ from lampbench.tokens import (
 if TYPE_CHECKING:
     from lampbench.adapters import AdapterBank
 
-__all__ = ["FrozenLLM", "Generation", "Request", "resolve_device", "resolve_dtype"]
+__all__ = ["LLM", "FrozenLLM", "Generation", "Request", "resolve_device", "resolve_dtype"]
 
 
-class FrozenLLM:
-    """A language model that answers and never changes.
+Self = TypeVar("Self", bound="LLM")
 
-    All weights are frozen and the model is in evaluation mode. `loss` passes gradients on to soft vectors.
+
+class LLM:
+    """A language model that is asked: text and soft vectors in, text or the loss of a text out.
+
+    The model is in evaluation mode. Its weights are its owner's: a method that tunes a copy, or puts adapters into
+    a twin, asks it as one of these. What all methods share is a `FrozenLLM`.
 
     Attributes:
         model: the transformers model.
         tokenizer: its tokenizer.
-        id: the hub name, or the name of the folder.
-        revision: see `lampbench.identity.model_revision`.
+        id: the name of the checkpoint that it comes from, for messages.
         is_encoder_decoder: whether the prompt has an encoder of its own.
         chat: the template that prompts are put into; None for prompts as they are.
-        listener: told of every answer of this object, and of those that are made of it by `using`.
         budget: token positions per batch; shrinks when memory runs out.
+        listener: told of every answer of this object.
         abilities: what it can do besides answering, for methods that need it.
+
+    Args:
+        bank: adapters in the model, among which each request names its own.
     """
 
     def __init__(
@@ -66,81 +73,30 @@ class FrozenLLM:
         tokenizer: Any,
         *,
         id: str,
-        revision: str | None = None,
-        batch_tokens: int | None = None,
-        chat_template: bool = False,
+        budget: TokenBudget,
+        chat: ChatTemplate | None = None,
+        listener: Callable[[Generation], object] | None = None,
+        bank: AdapterBank | None = None,
     ) -> None:
-        if batch_tokens is not None and batch_tokens < 1:
-            raise RequestError(f"batch_tokens is {batch_tokens}: a batch holds at least one token")
+        self.model = model.eval()
         self.tokenizer = tokenizer
         self.id = id
-        self.revision = revision
-        self.chat = ChatTemplate.of(tokenizer, id) if chat_template else None
-        self._norm: list[float] = []  # once it is computed, for all that share the model
-        self.listener: Callable[[Generation], object] | None = None
-        self._bank: AdapterBank | None = None
-        self._attach(model.requires_grad_(False))
-        self.budget = TokenBudget(batch_tokens or default_batch_tokens(model, self.device))
-
-    def _attach(self, model: Any) -> None:
-        self.model = model.eval()
         self.is_encoder_decoder = bool(model.config.is_encoder_decoder)
-        self._special = SpecialTokens.of(model, self.tokenizer)
+        self.chat = chat
+        self.budget = budget
+        self.listener = listener
+        self._bank = bank
+        self._special = SpecialTokens.of(model, tokenizer)
         # Checkpoints ship temperatures and limits, which `generate` takes over where a call is silent.
         model.generation_config = self._special.generation_config()
         self._positions = Positions.of(model)
-        self.abilities = Abilities(model, self._special, self.id)
+        self.abilities = Abilities(model, self._special, id)
 
-    def heard_by(self, listener: Callable[[Generation], object] | None) -> FrozenLLM:
+    def heard_by(self: Self, listener: Callable[[Generation], object] | None) -> Self:
         """This very LLM, with another listener or none."""
         other = copy.copy(self)
         other.listener = listener
         return other
-
-    @classmethod
-    def load(
-        cls,
-        name_or_path: str | Path,
-        *,
-        device: str = "auto",
-        dtype: str = "auto",
-        offline: bool = False,
-        batch_tokens: int | None = None,
-        chat_template: bool = False,
-    ) -> FrozenLLM:
-        """Load a model by hub name or from a folder.
-
-        Args:
-            name_or_path: a hub name or a folder.
-            device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`, or `balanced` (layers spread over all GPUs).
-            dtype: `auto` (bf16 on GPUs that compute in it, else fp32), `fp32`, `bf16`, or `fp16`, under which
-                every output and loss is checked for overflow.
-            offline: use what is on disk only; also when HF_HUB_OFFLINE is set.
-            batch_tokens: token positions per batch, padding and the beams' outputs included; the default
-                suits the device (see `default_batch_tokens`).
-            chat_template: put every prompt into the tokenizer's chat template, as a message of the user.
-
-        Raises:
-            RequestError: no such model, device, precision or chat template, or a folder that cannot be
-                loaded.
-            RunError: the weights in memory are not the checkpoint's.
-        """
-        place = resolve_device(device)
-        loaded = load_checkpoint(
-            name_or_path,
-            device=place,
-            dtype=resolve_dtype(dtype, place),
-            offline=offline,
-            spread=str(device).strip().lower() == "balanced",
-        )
-        return cls(
-            loaded.model,
-            loaded.tokenizer,
-            id=loaded.id,
-            revision=loaded.revision,
-            batch_tokens=batch_tokens,
-            chat_template=chat_template,
-        )
 
     @property
     def device(self) -> torch.device:
@@ -165,17 +121,6 @@ class FrozenLLM:
     def n_parameters(self) -> int:
         """How many weights the model has; tied ones count once."""
         return sum(p.numel() for p in self.model.parameters())
-
-    @property
-    def embedding_norm(self) -> float:
-        """The mean L2 norm of the input embeddings over the vocabulary, in float32.
-
-        The scale at which a soft vector looks like a token: 539.9738 in the released Persona-Plug
-        (ModelForPer.py), which fits FLAN-T5-XXL only.
-        """
-        if not self._norm:
-            self._norm.append(mean_embedding_norm(self.model))
-        return self._norm[0]
 
     def count_tokens(self, text: str) -> int:
         """How many tokens `text` has, special tokens included, uncut."""
@@ -312,66 +257,37 @@ class FrozenLLM:
             decoder_only=not self.is_encoder_decoder,
         )
         tokenized = self._tokenize(requests, max_input_tokens, answers)
-        run = partial(self._summed_losses, dropout=dropout)
-        if torch.is_grad_enabled() and (
+        wants_gradient = torch.is_grad_enabled() and (
             any(request.soft is not None and request.soft.requires_grad for request in tokenized)
             or any(p.requires_grad for p in self.model.parameters())
-        ):
-            sums = run(tokenized)
-        else:
-            order = sorted(range(len(tokenized)), key=lambda i: -tokenized[i].length)
-            sums = torch.empty(len(tokenized), device=self.device)
-            with torch.no_grad():
-                results = self.budget.run(
-                    (tokenized[i] for i in order),
-                    cost=lambda request: request.length + len(request.target),
-                    run_batch=lambda batch: list(run(batch).unbind()),
-                )
-                for i, value in zip(order, results, strict=True):
-                    sums[i] = value
+        )
+        run = self._summed_losses if wants_gradient else self._summed_losses_by_budget
+        sums = run(tokenized, dropout)
         if self.dtype == torch.float16 and not torch.isfinite(sums).all():
             raise float16_error()
         counts = torch.tensor([len(request.target) for request in tokenized], device=sums.device)
         return sums.sum() / counts.sum() if reduction == "mean" else sums / counts
 
-    # Copies
-
-    def trainable_copy(self) -> Any:
-        """A deep copy of the model with gradients on, for methods that tune weights; this one stays frozen.
-
-        Wrap it by `using` to generate with it.
-        """
-        return copy_model(self.model).requires_grad_(True)
-
-    def twin(self) -> Any:
-        """The model once more, around the very same weights in memory: something to put adapters into.
-
-        This one does not get them, not even while they are trained. The twin's own weights are frozen, and
-        whoever writes them writes this model's. Wrap it by `using` to generate with it.
-        """
-        return twin_model(self.model)
-
-    def using(self, model: Any, bank: AdapterBank | None = None) -> FrozenLLM:
-        """This LLM's interface around another model of the same vocabulary, such as a tuned copy.
-
-        Its weights are not frozen, so that `loss` passes gradients to those that want them; it is set to
-        evaluation mode. The token budget is shared.
-
-        Args:
-            model: the other model.
-            bank: adapters in that model, among which each request names its own.
-        """
-        other = copy.copy(self)
-        other._bank = bank
-        other._norm = []
-        other._attach(model)
-        return other
-
     def save(self, folder: str | Path) -> None:
         """Write model and tokenizer to `folder`, from where `load` reads the same weights."""
         save_model(self.model, self.tokenizer, Path(folder))
 
+    def _summed_losses_by_budget(self, requests: list[TokenizedRequest], dropout: bool) -> Tensor:
+        """As `_summed_losses`, in batches of similar length, longest first, and without a graph."""
+        order = sorted(range(len(requests)), key=lambda i: -requests[i].length)
+        sums = torch.empty(len(requests), device=self.device)
+        with torch.no_grad():
+            results = self.budget.run(
+                (requests[i] for i in order),
+                cost=lambda request: request.length + len(request.target),
+                run_batch=lambda batch: list(self._summed_losses(batch, dropout).unbind()),
+            )
+            for i, value in zip(order, results, strict=True):
+                sums[i] = value
+        return sums
+
     def _summed_losses(self, batch: list[TokenizedRequest], dropout: bool) -> Tensor:
+        """The loss of each target, in one forward pass: [n], float32."""
         # Encoder and decoder count apart; in a decoder-only model the longest example decides.
         longest = max(batch, key=lambda request: request.length + len(request.target))
         prompt, target = longest.length, len(longest.target)
@@ -397,4 +313,126 @@ class FrozenLLM:
             hidden_size=self.hidden_size,
             chat=self.chat,
             targets=targets,
+        )
+
+
+class FrozenLLM(LLM):
+    """The LLM that all methods share, and that none of them changes.
+
+    No weight of it requires a gradient; `loss` passes gradients on to soft vectors. A method that tunes weights
+    takes a copy of the model, or a twin to put adapters into, and asks that by way of `using`.
+
+    Attributes:
+        revision: what tells the model from others of its name (`lampbench.identity.model_revision`).
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        id: str,
+        revision: str | None = None,
+        batch_tokens: int | None = None,
+        chat_template: bool = False,
+    ) -> None:
+        if batch_tokens is not None and batch_tokens < 1:
+            raise RequestError(f"batch_tokens is {batch_tokens}: a batch holds at least one token")
+        device = model.get_input_embeddings().weight.device
+        super().__init__(
+            model.requires_grad_(False),
+            tokenizer,
+            id=id,
+            budget=TokenBudget(batch_tokens or default_batch_tokens(model, device)),
+            chat=ChatTemplate.of(tokenizer, id) if chat_template else None,
+        )
+        self.revision = revision
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        offline: bool = False,
+        batch_tokens: int | None = None,
+        chat_template: bool = False,
+    ) -> FrozenLLM:
+        """Load a model by hub name or from a folder.
+
+        Args:
+            name_or_path: a hub name or a folder.
+            device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`, or `balanced` (layers spread over all GPUs).
+            dtype: `auto` (bf16 on GPUs that compute in it, else fp32), `fp32`, `bf16`, or `fp16`, under which
+                every output and loss is checked for overflow.
+            offline: use what is on disk only; also when HF_HUB_OFFLINE is set.
+            batch_tokens: token positions per batch, padding and the beams' outputs included; the default
+                suits the device (see `default_batch_tokens`).
+            chat_template: put every prompt into the tokenizer's chat template, as a message of the user.
+
+        Raises:
+            RequestError: no such model, device, precision or chat template, or a folder that cannot be
+                loaded.
+            RunError: the weights in memory are not the checkpoint's.
+        """
+        place = resolve_device(device)
+        loaded = load_checkpoint(
+            name_or_path,
+            device=place,
+            dtype=resolve_dtype(dtype, place),
+            offline=offline,
+            spread=str(device).strip().lower() == "balanced",
+        )
+        return cls(
+            loaded.model,
+            loaded.tokenizer,
+            id=loaded.id,
+            revision=loaded.revision,
+            batch_tokens=batch_tokens,
+            chat_template=chat_template,
+        )
+
+    @cached_property
+    def embedding_norm(self) -> float:
+        """The mean L2 norm of the input embeddings over the vocabulary, in float32.
+
+        The scale at which a soft vector looks like a token: 539.9738 in the released Persona-Plug
+        (ModelForPer.py), which fits FLAN-T5-XXL only.
+        """
+        return mean_embedding_norm(self.model)
+
+    def trainable_copy(self) -> Any:
+        """A deep copy of the model with gradients on, for methods that tune weights; this one stays frozen.
+
+        Wrap it by `using` to generate with it.
+        """
+        return copy_model(self.model).requires_grad_(True)
+
+    def twin(self) -> Any:
+        """The model once more, around the very same weights in memory: something to put adapters into.
+
+        This one does not get them, not even while they are trained. The twin's own weights are frozen, and
+        whoever writes them writes this model's. Wrap it by `using` to generate with it.
+        """
+        return twin_model(self.model)
+
+    def using(self, model: Any, bank: AdapterBank | None = None) -> LLM:
+        """This LLM's interface around another model of the same vocabulary, such as a tuned copy.
+
+        Its weights are left as they are, so that `loss` passes gradients to those that want them; it is set to
+        evaluation mode. Token budget, chat template and listener are shared.
+
+        Args:
+            model: the other model.
+            bank: adapters in that model, among which each request names its own.
+        """
+        return LLM(
+            model,
+            self.tokenizer,
+            id=self.id,
+            budget=self.budget,
+            chat=self.chat,
+            listener=self.listener,
+            bank=bank,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -28,6 +28,27 @@ class Request:
     prompt: str
     soft: Tensor | None = None
     adapter: int = 0
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What the LLM answered.
+
+    Attributes:
+        text: the output, without special tokens and outer white space.
+        prompt_tokens: tokens of the prompt as the LLM read it, special tokens included.
+        soft_tokens: soft vectors in front of it.
+        generated_tokens: tokens of the output, the end token included, padding not.
+        truncated: whether the end of the prompt was cut off.
+        seconds: its even share of the time that its batch took.
+    """
+
+    text: str
+    prompt_tokens: int
+    soft_tokens: int
+    generated_tokens: int
+    truncated: bool
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, eq=False)

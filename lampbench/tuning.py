@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from lampbench.data import Example, Split
-    from lampbench.llm import FrozenLLM, Request
+    from lampbench.llm import LLM, FrozenLLM, Request
     from lampbench.training import TrainReport
 
 NO_RETRIEVER = "none"
@@ -90,7 +90,7 @@ class TunedMethod(Method):
         # Not the model itself: the LLM's interface switches the mode of that as it goes.
         return nn.ModuleDict({"llm": self.tunable(bench)})
 
-    def llm(self, bench: Bench) -> FrozenLLM:
+    def llm(self, bench: Bench) -> LLM:
         """The tuned LLM."""
         assert self.module is not None  # built before anything is asked of a method
         return bench.llm.using(self.module.get_submodule("llm"))

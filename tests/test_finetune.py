@@ -18,7 +18,7 @@ from lampbench.bench import Bench
 from lampbench.data import TaskData
 from lampbench.errors import RequestError
 from lampbench.frozen import weights_fingerprint
-from lampbench.llm import FrozenLLM, Request
+from lampbench.llm import LLM, Request
 from lampbench.methods import adhoc, bm25, finetune, lora
 from lampbench.prompts import personalized_prompt
 from lampbench.training import TrainSettings
@@ -83,16 +83,16 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(
     whole = ready(tuned("t5", name, **options), make_bench(tmp_path / "whole", data, llm))
 
     monkeypatch.setattr(run_state, "CHECKPOINT_SECONDS", 0.0)
-    asked = FrozenLLM.loss
+    asked = LLM.loss
     steps: list[int] = []
 
-    def dying(self: FrozenLLM, *args: Any, **options: Any) -> Tensor:
+    def dying(self: LLM, *args: Any, **options: Any) -> Tensor:
         steps.append(1)
         if len(steps) == 9:
             raise KeyboardInterrupt
         return asked(self, *args, **options)
 
-    monkeypatch.setattr(FrozenLLM, "loss", dying)
+    monkeypatch.setattr(LLM, "loss", dying)
     bench = make_bench(tmp_path / "killed", data, llm)
     with pytest.raises(KeyboardInterrupt):
         ready(tuned("t5", name, **options), bench)
@@ -133,13 +133,13 @@ def test_with_a_retriever_its_items_are_in_the_prompts_of_training_and_predictio
     others = {"bm25": lambda: bm25.Method(bm25.Config())}
     bench = make_bench(tmp_path, data, llm, others, max_input_tokens=120)
     read: list[str] = []
-    asked, streamed = FrozenLLM.loss, FrozenLLM.stream
+    asked, streamed = LLM.loss, LLM.stream
 
-    def loss(self: FrozenLLM, requests: Sequence[Request], *args: Any, **options: Any) -> Tensor:
+    def loss(self: LLM, requests: Sequence[Request], *args: Any, **options: Any) -> Tensor:
         read.extend(request.prompt for request in requests)
         return asked(self, requests, *args, **options)
 
-    monkeypatch.setattr(FrozenLLM, "loss", loss)
+    monkeypatch.setattr(LLM, "loss", loss)
     method = ready(
         tuned("t5", "finetune", retriever="bm25", k=2, hold_out=0, epochs=1.0, batch_size=6), bench
     )
@@ -154,12 +154,12 @@ def test_with_a_retriever_its_items_are_in_the_prompts_of_training_and_predictio
 
     prompts: list[str] = []
 
-    def stream(self: FrozenLLM, requests: Any, **options: Any) -> Any:
+    def stream(self: LLM, requests: Any, **options: Any) -> Any:
         kept = list(requests)
         prompts.extend(request.prompt for request in kept)
         return streamed(self, kept, **options)
 
-    monkeypatch.setattr(FrozenLLM, "stream", stream)
+    monkeypatch.setattr(LLM, "stream", stream)
     dev = list(data.split("dev").without_outputs())
     predictions = list(method.predict(bench, dev))
     assert predictions[0].ranked == ("0-1", "0-2")

@@ -35,7 +35,7 @@ from transformers import (
 )
 
 from lampbench.errors import RequestError, RunError
-from lampbench.llm import FrozenLLM, Generation, Request
+from lampbench.llm import LLM, FrozenLLM, Generation, Request
 
 LIMITS: dict[str, int] = {"max_input_tokens": 40, "max_new_tokens": 12}
 
@@ -554,6 +554,26 @@ def test_a_tuned_copy_has_the_same_interface_and_leaves_the_original_alone(
     assert tuned.budget is llm.budget
     assert llm.loss(prompts, targets, **limits).item() == start
     assert all(torch.equal(p, before[name]) for name, p in llm.model.named_parameters())
+
+
+def test_the_types_tell_the_shared_llm_from_a_methods_own(llm: FrozenLLM) -> None:
+    own = llm.using(llm.trainable_copy())
+    assert isinstance(llm.heard_by(None), FrozenLLM)
+    assert type(own) is type(own.heard_by(None)) is LLM
+    assert not isinstance(own, FrozenLLM)
+    for name in ("trainable_copy", "twin", "using", "load", "revision", "embedding_norm"):
+        assert hasattr(llm, name)
+        assert not hasattr(own, name)
+
+
+def test_who_listens_hears_the_answers_of_the_shared_llm_and_of_what_is_made_of_it(llm: FrozenLLM) -> None:
+    heard: list[Generation] = []
+    listened = llm.heard_by(heard.append)
+    said = listened.generate(["w5"], **LIMITS) + listened.using(llm.twin()).generate(["w6"], **LIMITS)
+    assert heard == said
+    llm.generate(["w7"], **LIMITS)
+    listened.using(llm.twin()).heard_by(None).generate(["w8"], **LIMITS)
+    assert heard == said
 
 
 # Parity with the released Persona-Plug on a model whose head is not tied (golden/README.md)
