@@ -29,7 +29,8 @@ PACKAGE = HERE.name
 
 TELLING = """
 bounded_json code_print configure digests environment errors fits foundations generations hub identity jsonfile
-load_errors locks models paths progress record registry regular_file remembered replacing request seals
+load_errors locks models paths plugins.finder progress record registry regular_file remembered replacing request
+seals tasks.registry
 """.split()
 
 INSTALLED = {"site-packages", "dist-packages"}  # folders in which many packages lie side by side

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
+
+Read = TypeVar("Read")
 
 PACKAGE = __name__.partition(".")[0]
 ANY = "*"  # among the names of a module: it may have others, which reading does not see
@@ -46,6 +49,21 @@ def parsed(path: Path) -> tuple[ast.Module, str]:
     """
     text = path.read_text(encoding="utf-8")
     return ast.parse(text), text
+
+
+def read_with(reader: Callable[[ast.Module, str], Read], path: Path) -> Read | str:
+    """What a reader makes of a file's tree and text, or why the file cannot be read; nothing is raised for it."""
+    if not path.is_file():  # a pipe would be waited for
+        return "it is no file"
+    try:
+        text = path.read_text(encoding="utf-8")
+        return reader(ast.parse(text, filename=str(path)), text)
+    except SyntaxError as error:
+        return f"{type(error).__name__}: {error.msg} (line {error.lineno})"
+    except (OSError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    except (RecursionError, MemoryError):
+        return "it is nested too deeply to be read"
 
 
 def import_fault(tree: ast.Module, package: str) -> str | None:

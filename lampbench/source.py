@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lampbench.imports import find_module, import_fault, parsed
+from lampbench.imports import find_module, import_fault, parsed, read_with
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,8 @@ def read_method_file(path: Path, package: str = "") -> MethodSource:
         path: the file.
         package: the package that it belongs to, if it does.
     """
-    if not path.is_file():  # a pipe would be waited for
-        return MethodSource(error="it is no file")
-    try:
-        text = path.read_text(encoding="utf-8")
-        return _read(ast.parse(text, filename=str(path)), text, path, package)
-    except SyntaxError as error:
-        return MethodSource(error=f"{type(error).__name__}: {error.msg} (line {error.lineno})")
-    except (OSError, ValueError) as error:
-        return MethodSource(error=f"{type(error).__name__}: {error}")
-    except (RecursionError, MemoryError):
-        return MethodSource(error="it is nested too deeply to be read")
+    found = read_with(lambda tree, text: _read(tree, text, path, package), path)
+    return MethodSource(error=found) if isinstance(found, str) else found
 
 
 def _read(tree: ast.Module, text: str, path: Path, package: str) -> MethodSource:

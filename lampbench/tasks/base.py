@@ -30,13 +30,13 @@ Answers are judged in one of four ways (`kind`):
     generation       free text
     ranking          several answers, one on a line and the best first, against golds of which each has a line
 
-A metric is named by its key where lampbench has its rule (see KNOWN); one of a task's own brings its rule along:
+A metric is named by its key where lampbench has its rule (see KNOWN and AT_K); one of a task's own brings its rule:
 
-    def _recall_at_3(predictions: Sequence[str], golds: Sequence[str]) -> np.ndarray:  # texts -> [n, 1]
+    def _hits_at_3(predictions: Sequence[str], golds: Sequence[str]) -> np.ndarray:  # texts -> [n, 1]
         pairs = [(set(answers(p)[:3]), set(answers(g))) for p, g in zip(predictions, golds, strict=True)]
-        return np.array([[len(said & right) / len(right)] for said, right in pairs])
+        return np.array([[bool(said & right)] for said, right in pairs])
 
-    metrics=(Metric("recall@3", "Recall@3", rows=_recall_at_3), "…")
+    metrics=(Metric("hits@3", "Hits@3", rows=_hits_at_3), "mrr")
 
 Whatever makes a task special beyond that has a field of its own: see `lampbench/tasks/lamp1.py` for a task that
 uses most of them. Nothing here is loaded but the standard library.
@@ -50,14 +50,34 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from lampbench.errors import unknown
+from lampbench.errors import RequestError, unknown
 from lampbench.tasks.wording import (
+    ForeignInput,
     InputReader,
     ItemTexts,
     ProfilePrompt,
     slots_in,
     words_before,
 )
+
+__all__ = [
+    "AT_K",
+    "KINDS",
+    "KNOWN",
+    "SETTINGS",
+    "SPLITS",
+    "ForeignInput",
+    "InputReader",
+    "ItemTexts",
+    "Kind",
+    "Metric",
+    "OfficialFiles",
+    "ProfilePrompt",
+    "Setting",
+    "Task",
+    "answers",
+    "known_metric",
+]
 
 if TYPE_CHECKING:
     from lampbench.stats import FloatArray, Statistic
@@ -71,6 +91,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 """What a name may be: it names folders and stands in lists that commas part."""
+NAMES = "use letters, digits, - _ . and not 'all'"
 
 
 @dataclass(frozen=True)
@@ -103,9 +124,13 @@ _KNOWN = (
     Metric("rmse", "RMSE", higher_is_better=False, kinds=("rating",)),
     Metric("rouge1", "ROUGE-1", kinds=("generation",)),
     Metric("rougeL", "ROUGE-L", kinds=("generation",)),
+    Metric("mrr", "MRR", kinds=("ranking",)),
 )
 KNOWN: Mapping[str, Metric] = MappingProxyType({metric.key: metric for metric in _KNOWN})
-"""The metrics whose rules are in `lampbench.metrics`. They are the official ones of LaMP."""
+"""The metrics that lampbench has rules for, those of AT_K apart. But for MRR they are the official ones of LaMP."""
+
+AT_K: Mapping[str, str] = MappingProxyType({"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"})
+"""Labels of the metrics of the first k answers of a ranked list; their keys are `recall@5` and the like."""
 
 
 def known_metric(key: str) -> Metric:
@@ -114,10 +139,22 @@ def known_metric(key: str) -> Metric:
     Raises:
         RequestError: it has none.
     """
+    name, at, k = key.partition("@")
+    if at and name in AT_K and re.fullmatch("[1-9][0-9]*", k):
+        return Metric(key, f"{AT_K[name]}@{k}", kinds=("ranking",))
     try:
         return KNOWN[key]
     except KeyError:
-        raise unknown("metric", key, KNOWN) from None
+        raise unknown("metric", key, [*KNOWN, *(f"{name}@k" for name in AT_K)]) from None
+
+
+def is_known(key: str) -> bool:
+    """Whether lampbench has a rule for a metric of that key."""
+    try:
+        known_metric(key)
+    except RequestError:
+        return False
+    return True
 
 
 def answers(text: str) -> list[str]:
@@ -136,6 +173,7 @@ class OfficialFiles:
         is_meant: whether an outputs file's `task` means this task, from that name and the setting; None: it must
             be the folder's or the task's name.
         older_items: what it means if an item lacks a field and has this one in its place.
+        older_golds: what golds may be of that are none of the labels.
         hosted: whether `lampbench data download` can fetch the files from the host of LaMP.
     """
 
@@ -144,6 +182,7 @@ class OfficialFiles:
     inner: str = ""
     is_meant: Callable[[str, str], bool] | None = None
     older_items: Mapping[str, str] = field(default_factory=dict)
+    older_golds: str = ""
     hosted: bool = False
 
 
@@ -200,10 +239,10 @@ class Task:
     text_field: str = ""
     marker: str | None = ""
     reader: InputReader | None = None
-    texts: ItemTexts = ItemTexts()
-    prompt: ProfilePrompt = ProfilePrompt()
+    texts: ItemTexts = field(default_factory=ItemTexts)
+    prompt: ProfilePrompt = field(default_factory=ProfilePrompt)
     lesson: tuple[str, str] | None = None
-    files: OfficialFiles = OfficialFiles()
+    files: OfficialFiles = field(default_factory=OfficialFiles)
     counts: Mapping[tuple[str, str], int] = field(default_factory=dict, repr=False)
     max_new_tokens: int | None = None
     number: int | None = None
@@ -254,8 +293,8 @@ def _fault(task: Task) -> str | None:
     """Why a task cannot be as it is said to be; None if it can."""
     fields = task.item_fields
     checks = (
-        (NAME.fullmatch(task.name) and task.name != "all", f"name {task.name!r} will not do: {_NAMES}"),
-        (NAME.fullmatch(task.official_name), f"folder {task.official_name!r} will not do: {_NAMES}"),
+        (NAME.fullmatch(task.name) and task.name != "all", f"name {task.name!r} will not do: {NAMES}"),
+        (NAME.fullmatch(task.official_name), f"folder {task.official_name!r} will not do: {NAMES}"),
         (task.kind in KINDS, f"kind {task.kind!r} is none of {', '.join(KINDS)}"),
         (_slots_or_none(task.template), f"template {task.template!r} has no slot for what is asked about"),
         (fields and not isinstance(fields, str), 'item_fields names no field: item_fields=("text",)'),
@@ -281,9 +320,9 @@ def _fault_of_labels(task: Task) -> str | None:
     for metric in task.metrics:
         if task.kind not in metric.kinds:
             return f"metric {metric.key!r} does not judge answers of kind {task.kind!r}"
-        if metric.rows is None and metric != KNOWN.get(metric.key):
+        if metric.rows is None and not is_known(metric.key):
             return f"metric {metric.key!r} has no rows, and lampbench has no rule of that name"
-        if metric.rows is not None and metric.key in KNOWN:
+        if metric.rows is not None and is_known(metric.key):
             return f"metric {metric.key!r} has rows of its own and the key of a metric that lampbench has"
     return None
 
@@ -309,6 +348,5 @@ def _slots_or_none(template: str) -> tuple[str, ...] | None:
         return None
 
 
-_NAMES = "use letters, digits, - _ . and not 'all'"
 _ITEM_PROMPTS = ("item", "input_part", "output_part", "counted")
 _SETTINGS_AND_SPLITS = {(setting, split) for setting in SETTINGS for split in SPLITS}
