@@ -1,8 +1,8 @@
 """Training pairs from a user's own history: what one profile item teaches an LLM about its user.
 
 The pairs are those of LaMP's program for one adapter per user (github.com/LaMP-Benchmark/LaMP, PEFT/;
-arXiv:2409.09510). Where an item holds an output, the pair is the task itself; a LaMP-1 item teaches to write
-the abstract for a title, and a LaMP-7 item to continue a tweet.
+arXiv:2409.09510). Where an item holds an output, the pair is the task itself; other items teach what their task
+says, or else to continue their text.
 
 Pairs of one part of an item are lampbench's own, after the forms of the released ones. They tell whether an
 adapter gains from what its user was given or from what its user answered.
@@ -10,30 +10,20 @@ adapter gains from what its user was given or from what its user answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
 
 from lampbench.errors import RequestError, unknown
-from lampbench.prompts import Fields, Item, input_from_item, output_from_item
+from lampbench.prompts import Fields, Item, fill, input_from_item, output_from_item
 from lampbench.tasks import Task, get_task
 
 Rng = Callable[..., np.random.Generator]
 
 FEWEST, MOST = 0.10, 0.25
 """The share of a text's words that is shown: uniform between these bounds, rounded down to whole words."""
-
-# What a text that is to be continued is called. LaMP-7's word is the released program's, and all that it asks.
-_NAME: Mapping[str, str] = {
-    "LaMP-1": "title of a paper",
-    "LaMP-2": "description of a movie",
-    "LaMP-3": "review",
-    "LaMP-4": "article",
-    "LaMP-5": "abstract of a paper",
-    "LaMP-7": "tweet",
-}
 
 
 @dataclass(frozen=True)
@@ -58,10 +48,8 @@ def pairs_from_items(
             `released` and `both`: the released pair, which holds both parts. `output`: the output is asked
             for as in the task, with nothing in the place of the input; an adapter can learn which answers its
             user gives and how they are worded, but not to what. `input`: the input is to be continued, as
-            LaMP-7's tweets are in the released pairs; an adapter can learn what its user is given, and no
-            answer. A LaMP-7 item is one text, so its pair is always the same. A LaMP-1 item has no output and
-            its title is both parts: it is continued with `input` and with `output`, and only the released
-            pair holds the abstract.
+            tweets are in the released pairs; an adapter can learn what its user is given, and no answer. Where
+            items have no output, their text is both parts and is continued with `input` and with `output`.
 
     Raises:
         RequestError: an item lacks a field that its pair is made of, or there is no such `fields`.
@@ -75,10 +63,11 @@ def pairs_from_items(
 
 def _pair(task: Task, item: Item, rng: Rng, fields: Fields) -> Pair:
     whole = fields in ("released", "both")
-    if task.name == "LaMP-1" and whole:
-        return Pair(f"Write an abstract for this title: {_text(item, 'title')}", _text(item, "abstract"))
-    if fields == "input" or task.output_field is None:
-        return _continuation(_NAME[task.name], _text(item, task.text_field), rng)
+    if task.lesson is not None and whole:
+        asked, answer = task.lesson
+        return Pair(fill(asked, task, item), fill(answer, task, item))
+    if fields == "input" or task.output_field is None or not task.items_make_inputs:
+        return _continuation(task.texts.name, _text(item, task.text_field), rng)
     shown = item if whole else {**item, task.text_field: ""}
     return Pair(input_from_item(task, shown), output_from_item(task, item) or "")
 

@@ -21,7 +21,8 @@ from lampbench.prediction_log import read_predictions
 from lampbench.record import Record, write_record
 from lampbench.runner import run
 from lampbench.summary import results_table
-from lampbench.tasks import TAGS, TASKS, get_task
+from lampbench.tasks import TASKS, get_task
+from lampbench.tasks.lamp2 import TAGS
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from lampbench.mini import ENCODER_FOLDER, FOLDER, LLM_FOLDER
 from lampbench.mini.tokenizer import build_tokenizer, vocabulary
 from lampbench.mini.warmup import EXERCISES, INSTRUCTION_WORDS
 from lampbench.synthetic import Knobs, user_questions
-from lampbench.tasks import TAGS, TASKS
+from lampbench.tasks import TASKS
+from lampbench.tasks.lamp2 import TAGS
 
 WORDS = [f"word{letter}" for letter in "abcdefghijklmnopqrst"]
 

@@ -11,7 +11,8 @@ import pytest
 from lampbench.errors import RequestError
 from lampbench.pairs import Pair, pairs_from_items
 from lampbench.prompts import Fields, history_text
-from lampbench.tasks import TAGS, TASKS
+from lampbench.tasks import TASKS
+from lampbench.tasks.lamp2 import TAGS
 
 
 def rng(*names: object) -> np.random.Generator:

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 
 from lampbench.audit import audit
 from lampbench.data import open_task
-from lampbench.prompts import item_text, own_title, personalized_prompt, query
+from lampbench.prompts import item_text, own_text, personalized_prompt, query
 from lampbench.retrieval import rank_bm25
 from lampbench.tasks import TASKS, Task
 
@@ -73,7 +73,7 @@ def test_real_inputs_have_the_form_of_the_template(task: Task, sample: Path) -> 
 def test_every_real_citation_parses(sample: Path) -> None:
     for question in questions(sample, TASKS["LaMP-1"], "test"):
         text = question["input"].strip()
-        title, references = own_title(text), query("LaMP-1", text)
+        title, references = own_text("LaMP-1", text), query("LaMP-1", text)
         # The references are right when a cut at one of their spaces gives the input back.
         cuts = (i for i, character in enumerate(references) if character == " ")
         slots = ({"reference_1": references[:i], "reference_2": references[i + 1 :]} for i in cuts)

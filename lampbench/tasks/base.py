@@ -265,6 +265,11 @@ class Task:
         return self.files.folder or self.name
 
     @property
+    def items_make_inputs(self) -> bool:
+        """Whether items have a field for every slot of the template."""
+        return set(slots_in(self.template)) <= set(self.item_fields)
+
+    @property
     def metric(self) -> Metric:
         """The main metric: the one that model selection and significance tests use."""
         return self.metrics[0]
