@@ -30,7 +30,7 @@ from lampbench.official import (
     task_problem,
     told_in_megabytes,
 )
-from lampbench.prompts import own_title, query
+from lampbench.prompts import own_text
 from lampbench.store import DigestRows, content_digest
 from lampbench.tasks import SPLITS, Task, get_task
 
@@ -78,7 +78,9 @@ class _SplitReader:
         self._files = files
         self._task = files.task
         self._split = split
-        self._report = SplitAudit(split.split, published=files.task.counts[files.setting, split.split])
+        self._report = SplitAudit(
+            split.split, published=files.task.counts.get((files.setting, split.split), 0)
+        )
         self._golds: dict[str, str] = {}
         self._seen: set[str] = set()
         self._sizes: list[int] = []
@@ -179,8 +181,7 @@ class _SplitReader:
         """Exact matches only, white space at the ends aside: what the official data must not hold."""
         task = self._task
         try:
-            # LaMP-1 asks about the author's paper by its title; the others give the text itself.
-            own = own_title(question.input) if task.marker is None else query(task, question.input)
+            own = own_text(task, question.input)
         except RequestError:
             self._count("foreign_inputs", question.id)
         else:

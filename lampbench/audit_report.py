@@ -70,7 +70,7 @@ class SplitAudit:
     Attributes:
         split: its name.
         questions: well-formed questions with distinct ids.
-        published: how many the benchmark has.
+        published: how many the benchmark has; 0: it does not say.
         golds: well-formed golds with distinct ids; None where there is no outputs file.
         profile_size: items per profile.
         items: profile items in all.
@@ -148,7 +148,7 @@ class Audit:
 
 
 def _questions(split: SplitAudit) -> str:
-    same = split.questions == split.published
+    same = split.published in (0, split.questions)
     return f"{split.questions:,}" + ("" if same else f" (published: {split.published:,})")
 
 

@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lampbench.record import task_order
 from lampbench.seed_runs import SeedRuns
 from lampbench.tasks import get_task
+from lampbench.tasks.registry import task_order
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import typer
 from lampbench.cli_cache import app as cache_app
 from lampbench.cli_data import app as data_app
 from lampbench.cli_list import app as list_app
-from lampbench.cli_output import print_json, print_table, print_text, width
+from lampbench.cli_output import TasksDir, print_json, print_table, print_text, width
 from lampbench.cli_tables import compare, leaderboard
 from lampbench.errors import LampbenchError, RequestError, RunsError, described, short
 from lampbench.terminal import close_streams, complain, open_streams, print_bug, refuses
@@ -187,6 +187,7 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="ignore what earlier runs left")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="never touch the network")] = False,
     methods_dir: MethodsDir = None,
+    tasks_dir: TasksDir = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
     json: Json = False,
 ) -> None:
@@ -220,6 +221,7 @@ def run(
             fresh=fresh,
             offline=offline,
             methods_dir=tuple(methods_dir) if methods_dir else None,
+            tasks_dir=tuple(tasks_dir) if tasks_dir else None,
         )
     except RunsError as failure:
         if failure.records:
@@ -248,6 +250,7 @@ def show(
         str, typer.Argument(help="SUITE/TASK/METHOD/seedN, a part that no other has, or its folder")
     ],
     results: Results = Path("results"),
+    tasks_dir: TasksDir = None,
     json: Json = False,
 ) -> None:
     """Everything that is recorded of one run."""
@@ -269,6 +272,7 @@ def score(
         str, typer.Option(help="official, or pplug: the rules of its released code")
     ] = "official",
     task: Annotated[str | None, typer.Option("--task", "-t", help="the task, if no file names it")] = None,
+    tasks_dir: TasksDir = None,
     json: Json = False,
 ) -> None:
     """Score prediction files in the official schema against golds."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lampbench.cli_output import print_json, print_table
-from lampbench.errors import RequestError
+from lampbench.cli_output import TasksDir, print_json, print_table
+from lampbench.terminal import complain
 
 if TYPE_CHECKING:
     from lampbench.tasks import Task
@@ -22,20 +22,17 @@ SettingOption = Annotated[str, typer.Option("--setting", help="user or time")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON in place of a table")]
 
 
-def chosen_tasks(names: str) -> list[Task]:
-    """The tasks of a `--task` option."""
-    from lampbench.tasks import TASKS, get_task
+def chosen(names: str, has: Callable[[Task], bool]) -> list[Task]:
+    """The tasks of a `--task` option; by `all` are meant those of the benchmark, and of others those that `has`."""
+    from lampbench.tasks.registry import chosen_tasks
 
-    parts = [part.strip() for part in names.split(",") if part.strip()]
-    if not parts:
-        raise RequestError("--task: name a task, several with commas, or all")
-    return list(
-        {
-            task.name: task
-            for part in parts
-            for task in (TASKS.values() if part == "all" else [get_task(part)])
-        }.values()
-    )
+    return chosen_tasks(names, lambda task: task.files.hosted or has(task), complain)
+
+
+def _in(data: Path, setting: str) -> Callable[[Task], bool]:
+    from lampbench.layout import has_files
+
+    return lambda task: has_files(data, task, chosen_setting(setting))
 
 
 def chosen_setting(name: str) -> str:
@@ -65,7 +62,7 @@ def download(
     splits: Sequence[str] = SPLITS if split == "all" else [part.strip() for part in split.split(",")]
     progress = Progress()
     done = []
-    for one in chosen_tasks(task):
+    for one in chosen(task, lambda task: task.files.hosted):
         with progress.bar(f"downloading {one.name} (MB)") as bar:
             done += fetch(
                 one,
@@ -88,6 +85,7 @@ def prepare(
     data: Data = Path("data"),
     setting: SettingOption = "time",
     fresh: Annotated[bool, typer.Option("--fresh", help="prepare again what was prepared")] = False,
+    tasks_dir: TasksDir = None,
     json: Json = False,
 ) -> None:
     """Convert the official files for fast access. `run` does it too, when it is needed."""
@@ -97,7 +95,7 @@ def prepare(
 
     progress = Progress()
     rows = []
-    for one in chosen_tasks(task):
+    for one in chosen(task, _in(data, setting)):
         with progress.bar(f"preparing {one.name} (MB)") as bar:
             prepare_task(data, one, chosen_setting(setting), on_progress=bar.update, fresh=fresh)
         opened = open_task(data, one, setting)
@@ -115,6 +113,7 @@ def audit(
     task: TaskOption = "all",
     data: Data = Path("data"),
     setting: SettingOption = "time",
+    tasks_dir: TasksDir = None,
     json: Json = False,
 ) -> None:
     """Count and name what is odd in the files: malformed records, missing golds, leaks, floors."""
@@ -123,7 +122,7 @@ def audit(
 
     progress = Progress()
     reports = []
-    for one in chosen_tasks(task):
+    for one in chosen(task, _in(data, setting)):
         with progress.bar(f"reading {one.name} (MB)") as bar:
             reports.append(look(data, one, chosen_setting(setting), on_progress=bar.update))
     if json:
@@ -149,11 +148,11 @@ def synth(
     """Generate LaMP-mini in the official format."""
     from lampbench.configure import make_config, parse_settings
     from lampbench.progress import Progress
-    from lampbench.synthetic import Knobs, write_suite
+    from lampbench.synthetic import Knobs, mini_task, write_suite
 
     values = {setting.name: setting.text for setting in parse_settings(set or ())}
     knobs = make_config(Knobs, values, owner="LaMP-mini")
-    names = [one.name for one in chosen_tasks(task)]
+    names = [mini_task(one).name for one in chosen(task, lambda task: False)]
     with Progress().bar("generating", len(names)) as bar:
         for name in names:
             manifest = write_suite(output, knobs, [name])

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lampbench.cli_output import print_json, print_table
+from lampbench.cli_output import TasksDir, print_json, print_table
 from lampbench.errors import RequestError
 
 if TYPE_CHECKING:
     from lampbench.record import Record
+    from lampbench.tasks.registry import TaskInfo
 
 app = typer.Typer(
     help="What there is: methods, tasks, presets, runs.", no_args_is_help=True, rich_markup_mode=None
@@ -71,28 +72,35 @@ def _options_text(values: Mapping[str, Any]) -> str:
 
 
 @app.command()
-def tasks(json: Json = False) -> None:
-    """The six tasks and their metrics."""
-    from lampbench.tasks import TASKS
+def tasks(tasks_dir: TasksDir = None, json: Json = False) -> None:
+    """The tasks and their metrics, read without being imported; broken ones with their exception."""
+    from lampbench.tasks.registry import list_tasks
 
+    found = list_tasks()
     if json:
-        print_json(
-            [
-                {
-                    "name": task.name,
-                    "title": task.title,
-                    "kind": task.kind,
-                    "item_fields": list(task.item_fields),
-                    "labels": list(task.labels),
-                    "metrics": [metric.key for metric in task.metrics],
-                    "counts": {f"{setting}/{split}": n for (setting, split), n in task.counts.items()},
-                }
-                for task in TASKS.values()
-            ]
-        )
+        print_json([_task_json(info) for info in found])
         return
-    rows = [(task.name, " ".join(m.label for m in task.metrics), task.title) for task in TASKS.values()]
+    rows = []
+    for info in found:
+        about = f"BROKEN: {info.error} ({info.path})" if info.error else info.summary
+        rows.append((info.name, " ".join(info.said.get("metrics", {}).values()), about))
     print_table(("task", "metrics", "what it is"), rows)
+
+
+def _task_json(info: TaskInfo) -> dict[str, Any]:
+    said = info.said
+    return {
+        "name": info.name,
+        "title": info.summary,
+        "kind": said.get("kind", ""),
+        "item_fields": list(said.get("item_fields", ())),
+        "labels": list(said.get("labels", ())),
+        "metrics": list(said.get("metrics", ())),
+        "counts": {f"{setting}/{split}": n for (setting, split), n in said.get("counts", {}).items()},
+        "origin": info.origin,
+        "path": str(info.path),
+        "error": info.error,
+    }
 
 
 @app.command()
@@ -133,6 +141,7 @@ def presets(json: Json = False) -> None:
 def runs(
     results: Annotated[Path, typer.Option("--results", help="the folder of records")] = Path("results"),
     suite: Annotated[str | None, typer.Option(help="only this suite")] = None,
+    tasks_dir: TasksDir = None,
     json: Json = False,
 ) -> None:
     """The runs that are recorded, finished or not."""

@@ -8,9 +8,32 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from lampbench.terminal import printable, printable_lines
+
+
+def _search_tasks(folders: list[Path] | None) -> list[Path] | None:
+    from lampbench.tasks.registry import search_in
+
+    search_in(folders)
+    return folders
+
+
+TasksDir = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--tasks-dir",
+        metavar="DIR",
+        help="a folder with more tasks; may be repeated",
+        callback=_search_tasks,
+        is_eager=True,
+    ),
+]
+"""Names of tasks are looked up by whatever reads them, so the option acts as soon as it is read."""
 
 
 def print_json(value: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lampbench.cli_output import print_json, print_text, width
+from lampbench.cli_output import TasksDir, print_json, print_text, width
 from lampbench.errors import RequestError, RunError
 
 Results = Annotated[Path, typer.Option("--results", help="the folder of records and predictions")]
@@ -19,12 +19,13 @@ def compare(
     task: Annotated[str | None, typer.Option("--task", "-t", help="tasks, with commas [all]")] = None,
     suite: Annotated[str | None, typer.Option(help="the suite, if they meet in several")] = None,
     results: Results = Path("results"),
+    tasks_dir: TasksDir = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON in place of a table")] = False,
 ) -> None:
     """Is the difference between two methods real? Paired tests on the same questions."""
     from lampbench import compare as comparing
-    from lampbench.cli_data import chosen_tasks
     from lampbench.jsonfile import plain
+    from lampbench.tasks.registry import chosen_tasks
 
     tasks = [one.name for one in chosen_tasks(task)] if task and task != "all" else None
     comparison = comparing.compare(results, a, b, tasks, suite)
@@ -49,6 +50,7 @@ def leaderboard(
         typer.Option(help="the method that the others are tested against [the one without a user]"),
     ] = None,
     results: Results = Path("results"),
+    tasks_dir: TasksDir = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON in place of writing the file")] = False,
 ) -> None:
     """Write the leaderboard from the records: tables with intervals, tests, costs, and published numbers."""

@@ -27,6 +27,7 @@ from lampbench.record import TrainingRecord, request_key
 from lampbench.request import Plan
 from lampbench.shared import Shared
 from lampbench.tasks import Task
+from lampbench.tasks.registry import task_print
 
 if TYPE_CHECKING:
     from lampbench.data import Example, Split
@@ -154,6 +155,7 @@ class Session:
             "options": options,
             "uses": uses,
             "task": task.name,
+            "task_file": task_print(task),
             "prompts": PROMPT_VERSION,
             "setting": data.setting,
             "train": self.train(task).fingerprint if trains(method) else None,

@@ -127,6 +127,12 @@ def find_files(data_dir: str | Path, task: Task, setting: str) -> TaskFiles:
     return TaskFiles(data, task, setting, folders, {split: _split_files(chosen, split) for split in SPLITS})
 
 
+def has_files(data_dir: str | Path, task: Task, setting: str) -> bool:
+    """Whether a data folder holds a usable split of the task."""
+    data = expanded(data_dir)
+    return data.is_dir() and bool(find_files(data, task, setting).present)
+
+
 def _folders(data: Path, task: Task, setting: str) -> Iterator[Path]:
     plain, timed = f"LaMP_{task.number}", f"LaMP_time_{task.number}"
     top = data.resolve()

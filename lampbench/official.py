@@ -269,7 +269,8 @@ def task_problem(task: Task, setting: str, name: Any) -> str | None:
     if name is None:
         return None
     match = re.fullmatch(r"LaMP[-_ ]?(?:time[-_ ]?)?(\d+)[-_ ]?[A-Za-z]*", str(name).strip(), re.IGNORECASE)
-    allowed = {task.number} | ({task.number + 7} if setting == "time" else set())
+    number = task.number or 0
+    allowed = {number} | ({number + 7} if setting == "time" else set())
     if match and int(match.group(1)) in allowed:
         return None
     return f"is for task {short(name)!r}, not '{task.official_name}'"

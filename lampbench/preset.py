@@ -17,7 +17,7 @@ from lampbench.errors import RequestError, short, unknown
 from lampbench.extraction import EXTRACTIONS, Extract
 from lampbench.paths import expanded
 from lampbench.regular_file import read_regular
-from lampbench.tasks import SETTINGS, TASKS, get_task
+from lampbench.tasks import SETTINGS, TASKS, Task, get_task
 
 FOLDER = Path(__file__).parent / "presets"
 
@@ -44,6 +44,7 @@ class Preset:
         setting: `user` or `time`.
         max_input_tokens: limit of a prompt.
         max_new_tokens: limit of an output, by task.
+        limited: the tasks that it names a limit for.
         beams: beams of the search.
         chat_template: put prompts into the LLM's chat template.
         extract: how answers are found in what the LLM says.
@@ -63,6 +64,7 @@ class Preset:
     max_input_tokens: int
     max_new_tokens: Mapping[str, int]
     beams: int
+    limited: Collection[str] = ()
     chat_template: bool = False
     extract: Extract = "none"
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -73,6 +75,11 @@ class Preset:
         """Options in place of the method's defaults: general ones, then its own, then those for the task."""
         general = {name: value for name, value in self.options.items() if name in known}
         return general | dict(self.methods.get(method, {})) | dict(self.task_options.get((method, task), {}))
+
+    def new_tokens(self, task: Task) -> int:
+        """Limit of an output of the task: what is said here of it by name, what the task says, what is said of all."""
+        own = None if task.name in self.limited else task.max_new_tokens
+        return own or self.max_new_tokens[task.name]
 
     def check_names(self, methods: Collection[str], options: Collection[str]) -> None:
         """See that nothing in it is for a method or an option that does not exist: it would act on nothing.
@@ -160,6 +167,7 @@ def _preset(path: Path, content: dict[str, Any]) -> Preset:
         setting=take("setting", str),
         max_input_tokens=take("max_input_tokens", int),
         max_new_tokens=_by_task(path, limits),
+        limited=tuple(_task(path, name) for name in limits if name != "default"),
         beams=take("beams", int),
         chat_template=take("chat_template", bool, False),
         extract=take("extract", str, "none"),
@@ -177,8 +185,8 @@ def _preset(path: Path, content: dict[str, Any]) -> Preset:
 
 
 def _by_task(path: Path, limits: dict[str, int]) -> dict[str, int]:
-    default = limits.pop("default", 128)
-    chosen = {_task(path, name): limit for name, limit in limits.items()}
+    default = limits.get("default", 128)
+    chosen = {_task(path, name): limit for name, limit in limits.items() if name != "default"}
     for limit in (default, *chosen.values()):
         if type(limit) is not int or not 0 < limit < _TOO_LARGE:
             raise RequestError(

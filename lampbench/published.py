@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 
 from lampbench.errors import RequestError
-from lampbench.record import Record, task_order
+from lampbench.record import Record
 from lampbench.tasks import SETTINGS, SPLITS, get_task, metric
+from lampbench.tasks.registry import task_order
 
 PUBLISHED = Path(__file__).with_name("published.csv")
 SOURCES = Path(__file__).with_name("published_sources.csv")

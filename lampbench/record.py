@@ -31,7 +31,6 @@ from lampbench.jsonfile import NOT_IN_FILE, WrongShape, plain, pretty, read_as
 from lampbench.paths import expanded
 from lampbench.prediction_log import PredictionLog
 from lampbench.replacing import write_atomic
-from lampbench.tasks import TASKS
 
 __all__ = [
     "PREDICTIONS",
@@ -50,7 +49,6 @@ __all__ = [
     "request_key",
     "run_path",
     "shareable",
-    "task_order",
     "without_folders",
     "write_record",
     "write_record_into",
@@ -308,12 +306,6 @@ def read_record(path: str | Path) -> Record:
     except WrongShape as error:
         raise RequestError(f"{path} is not a record of schema version {version}: {error}") from error
     return replace(record, folder=path.parent)
-
-
-def task_order(task: str) -> tuple[int, str]:
-    """Sort key: the benchmark's order of tasks, then names that it does not have."""
-    names = list(TASKS)
-    return (names.index(task) if task in TASKS else len(names), task)
 
 
 def request_key(request: Mapping[str, Any]) -> str:

@@ -13,13 +13,15 @@ from lampbench.dtypes import dtype_called
 from lampbench.errors import RequestError, short, unknown
 from lampbench.extraction import EXTRACTIONS
 from lampbench.foundations import Foundations, method_config
+from lampbench.layout import has_files
 from lampbench.method import RunSettings
 from lampbench.models import ModelChoice
 from lampbench.paths import expanded
-from lampbench.preset import Preset, load_preset
+from lampbench.preset import MINI_DATA, Preset, load_preset
 from lampbench.registry import LoadedMethod, broken, find_method, list_methods, load
 from lampbench.run_names import suite_name, variant_name
-from lampbench.tasks import SETTINGS, TASKS, Task, get_task
+from lampbench.tasks import SETTINGS, Task
+from lampbench.tasks.registry import chosen_tasks, search_in
 from lampbench.views import check_view
 
 ALL = "all"
@@ -65,6 +67,7 @@ class RunRequest:
     fresh: bool = False
     offline: bool = False
     methods_dir: str | Path | Sequence[str | Path] | None = None
+    tasks_dir: str | Path | Sequence[str | Path] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,9 @@ def make_plan(request: RunRequest) -> Plan:
         RequestError: anything in it is wrong.
     """
     request = _at_home(request)
+    if request.tasks_dir is not None:
+        search_in(request.tasks_dir)
     preset = load_preset(request.preset)
-    tasks = [get_task(name) for name in _names(request.task, TASKS)]
     setting = request.setting or preset.setting
     if setting not in SETTINGS:
         raise unknown("setting", setting, SETTINGS)
@@ -139,8 +143,9 @@ def make_plan(request: RunRequest) -> Plan:
     for option, name in (("--variant", request.variant), ("--suite", request.suite)):
         if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=+,-]*", name):
             raise RequestError(f"{option} '{name}': use letters, digits and . _ = + , - only")
+    tasks, no_tasks = _tasks(request, str(request.data or preset.data), setting)
     seeds = _seeds(request.seed)
-    chosen, left_out = _methods(request)
+    chosen, no_methods = _methods(request)
     settings = parse_settings(request.set)
     results = Path(request.results)
     if request.data is not None and not Path(request.data).is_dir():
@@ -162,9 +167,7 @@ def make_plan(request: RunRequest) -> Plan:
         below = {task.name: foundations.changed_below(method, configs[task.name], task) for task in tasks}
         variant = request.variant or variant_name(preset, method, named, configs, below)
         for task in tasks:
-            limits = RunSettings(
-                preset.max_input_tokens, preset.max_new_tokens[task.name], preset.beams, extract
-            )
+            limits = RunSettings(preset.max_input_tokens, preset.new_tokens(task), preset.beams, extract)
             jobs += [Job(method, variant, configs[task.name], task, seed, limits) for seed in seeds]
             depth[jobs[-1].label] = len(foundations.below(method, configs[task.name], task))
     # A method may reuse what the methods it is built on have computed, so it goes after them.
@@ -182,7 +185,7 @@ def make_plan(request: RunRequest) -> Plan:
         results=results,
         jobs=tuple(jobs),
         foundations=foundations,
-        left_out=left_out,
+        left_out=no_tasks + no_methods,
     )
 
 
@@ -227,6 +230,27 @@ def _methods(request: RunRequest) -> tuple[list[tuple[LoadedMethod, str | None]]
     if not chosen:
         raise RequestError(f"no method can be run: {'; '.join(left_out)}")
     return chosen, tuple(left_out)
+
+
+def _tasks(request: RunRequest, data: str, setting: str) -> tuple[list[Task], tuple[str, ...]]:
+    """The tasks asked for, and why some of `all` cannot be had. Of `all` there are those that the data have.
+
+    Raises:
+        RequestError: no such task, or LaMP-mini has none of that name.
+    """
+    is_mini = data == MINI_DATA
+    left_out: list[str] = []
+
+    def there(task: Task) -> bool:
+        # The tasks that one command fetches are all meant, so that one which is missing is told.
+        return task.files.hosted or (not is_mini and has_files(data, task, setting))
+
+    tasks = chosen_tasks(request.task, there, left_out.append)
+    if is_mini:
+        from lampbench.synthetic import mini_task
+
+        tasks = [mini_task(task) for task in tasks]
+    return tasks, tuple(left_out)
 
 
 def _check_places(jobs: Sequence[Job]) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from lampbench.attempts import RECORD, attempt_beside
 from lampbench.errors import RequestError
 from lampbench.paths import expanded
-from lampbench.record import Record, read_record, task_order
+from lampbench.record import Record, read_record
+from lampbench.tasks.registry import task_order
 
 
 def load_records(results: str | Path = "results", suite: str | None = None) -> list[Record]:

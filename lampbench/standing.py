@@ -157,6 +157,7 @@ def _rank_task(records: list[Record], standing: Standing) -> None:
     """Read the predictions and gather the seeds of each method."""
     logs: dict[str, list[tuple[Record, dict[str, Line]]]] = {}
     questions: set[str] | None = None
+    task_file: str | None = None  # older records do not tell it
     for record in records:
         log, problem = read_log(record)
         first = logs.get(record.method.label, [(record, log)])[0][0]
@@ -166,6 +167,9 @@ def _rank_task(records: list[Record], standing: Standing) -> None:
             problem = f"other options than seed {first.seed}"
         if problem is None and not _same_file(first, record):
             problem = f"the file of the method has changed since seed {first.seed}"
+        file = (record.spec or {}).get("task_file")
+        if problem is None and file is not None and file != (task_file := task_file or file):
+            problem = "the file of the task has changed since the runs before it"
         if problem is None and questions is not None and questions != set(log):
             problem = "it answered other questions than the runs before it"
         if problem is not None:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from lampbench import stats
 from lampbench.choice_rows import ChoiceRow, choice_rows
 from lampbench.published import Published, PublishedTable, comparable, published_tables
-from lampbench.record import Record, task_order
+from lampbench.record import Record
 from lampbench.seed_runs import SeedRuns, p_value
 from lampbench.standing import Standing, model_text, stand
 from lampbench.tasks import Metric, get_task
+from lampbench.tasks.registry import task_order
 
 DIGITS = 3
 """Decimals of a metric, as in the published tables. Two values are a tie if they are printed alike."""

@@ -32,7 +32,7 @@ from lampbench.paths import expanded, require_writable
 from lampbench.personas import DOMAINS, Document, Domain
 from lampbench.replacing import replacing
 from lampbench.seals import Damaged, Say, read_sealed, seal
-from lampbench.tasks import SETTINGS, SPLITS, TASKS, Task, get_task
+from lampbench.tasks import SETTINGS, SPLITS, Task, get_task
 
 NAME = "LaMP-mini"
 MANIFEST = "manifest.json"
@@ -53,6 +53,18 @@ SIZES = {
 
 _FIRST_DAY = datetime.date(2015, 1, 1)
 _LAST_DAY = datetime.date(2023, 12, 31)
+
+
+def mini_task(task: str | Task) -> Task:
+    """The task.
+
+    Raises:
+        RequestError: no such task, or LaMP-mini has none of that name.
+    """
+    task = get_task(task)
+    if task.name not in SIZES:
+        raise RequestError(f"LaMP-mini has no {task.name}: name the folder of its data with --data")
+    return task
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,9 @@ class Knobs:
 
     def to_json(self) -> dict[str, Any]:
         """The knobs, with the number of questions per task where they leave it open."""
-        sizes = {task.name: [self.questions(task, split) for split in SPLITS] for task in TASKS.values()}
+        sizes = {
+            task.name: [self.questions(task, split) for split in SPLITS] for task in map(get_task, SIZES)
+        }
         return {**asdict(self), "sizes": sizes}
 
     @property
@@ -156,7 +170,7 @@ def user_questions(
     A user is determined by the task, the seed and the id alone, so splits can be made in any order or in
     parallel. `domain` replaces the task's own world, for data that are not the benchmark's.
     """
-    task = get_task(task)
+    task = mini_task(task)
     domain = domain or DOMAINS[task.name]
     rng = random.Random(f"lamp-mini/{GENERATOR_VERSION}/{knobs.seed}/{task.name}/{user_id}")
     user = _User(domain, rng, knobs)
@@ -291,7 +305,7 @@ def write_suite(
     """
     folder = expanded(folder)
     knobs = knobs or Knobs()
-    chosen = [get_task(name) for name in (tasks or TASKS)]
+    chosen = [mini_task(name) for name in (tasks or SIZES)]
     empty: dict[str, Any] = {
         "name": NAME,
         "generator_version": GENERATOR_VERSION,

@@ -229,8 +229,9 @@ class Method(SoftPromptMethod):
             prefix = BGE_PREFIX if "bge-" in name and "-zh" not in name else ""
         if self.config.redecode_input:
             prompt = self._redecoded(bench, prompt)
-        if self.config.redecode_input and bench.task.name == "LaMP-1":
-            query = prompt.partition('title "')[2].partition('",')[0]  # the end of the input may be gone
+        clipped = bench.task.reader.clipped_own if bench.task.reader else None
+        if self.config.redecode_input and clipped is not None:  # the end of the input may be gone
+            query = clipped(prompt)
         else:
             query = pplug_query(bench.task, prompt)
         return Question(prompt, example.output or "", query=prefix + query, rows=example.item_rows)

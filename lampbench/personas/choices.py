@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lampbench import lexicon
 from lampbench.personas.base import Asked, Document, Domain, as_sentence, pick
-from lampbench.tasks import TAGS
+from lampbench.tasks.lamp2 import TAGS
 
 # --- LaMP-1: an author has three fields and cites within them
 
