@@ -203,7 +203,7 @@ def test_an_item_becomes_a_question_and_its_answer() -> None:
     assert input_from_item("LaMP-5", ITEMS["LaMP-5"]) == TASKS["LaMP-5"].template.format(abstract="ABSTRACT")
     outputs = [output_from_item(name, item) for name, item in ITEMS.items()]
     assert outputs == [None, "comedy", "4", "TITLE", "TITLE", None]
-    with pytest.raises(RequestError, match="LaMP-1.*no reference_1"):
+    with pytest.raises(RequestError, match=r"LaMP-1.*no reference_1"):
         input_from_item("LaMP-1", ITEMS["LaMP-1"])
 
 
