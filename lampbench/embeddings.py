@@ -227,8 +227,8 @@ class EmbeddingMatrix:
         if damaged:
             self._say(f"{self.folder} is damaged: {n_rows - done} of {n_rows} rows are encoded again")
         first = _first_rows(text_of_row, n_rows)
-        if on_progress is not None:
-            on_progress(done, n_rows)
+        tell = on_progress or (lambda done, rows: None)
+        tell(done, n_rows)
 
         def encoded(start: int, stop: int) -> Block:
             nonlocal done
@@ -245,16 +245,14 @@ class EmbeddingMatrix:
         # Damaged blocks first: later rows may be copied from theirs.
         for i in damaged:
             blocks[i] = encoded(blocks[i].start, blocks[i].stop)
-            if on_progress is not None:
-                on_progress(done, n_rows)
+            tell(done, n_rows)
         _write_blocks(self.folder, blocks)  # also without the torn line of a kill
         size = block_rows or BLOCK_ROWS.get(encoder.device.type, BLOCK_ROWS["cpu"])
         with (self.folder / BLOCKS).open("a") as lines:
             for start in range(blocks[-1].stop if blocks else 0, n_rows, size):
                 lines.write(encoded(start, min(start + size, n_rows)).line)
                 lines.flush()
-                if on_progress is not None:
-                    on_progress(done, n_rows)
+                tell(done, n_rows)
 
     def _create(self) -> None:
         """An empty matrix: built beside its place and renamed, so that none is ever half-made."""

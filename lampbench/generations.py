@@ -78,54 +78,13 @@ class GenerationCache:
             requests: read one batch ahead of the answers, and past a limited number of known ones.
         """
         self._model = str(decides.get("id", ""))
-        # What was read and not handed out yet: an answer that was known; None for a request that the LLM is
-        # working on; or the key of one that it was already working on when it was read again.
-        waiting: deque[Answer | bytes | None] = deque()
-        asked: deque[bytes | None] = deque()  # the keys of what the LLM is working on
-        repeated: dict[bytes, Answer | None] = {}
-        source, exhausted = iter(requests), False
-
-        def unknown() -> Iterator[Request]:
-            nonlocal exhausted
-            while len(waiting) - len(asked) < READ_AHEAD:
-                request = next(source, None)
-                exhausted = request is None
-                if request is None:
-                    break
-                self.flush()  # a batch has been answered, and the next one is being read
-                key = _key(decides, request)
-                known = self._get(key) if key is not None else None
-                if known is not None:
-                    waiting.append(known)
-                elif key is not None and key in asked:
-                    waiting.append(key)
-                    repeated[key] = None
-                else:
-                    waiting.append(None)
-                    asked.append(key)
-                    yield request
-            self.flush()
-
-        def known_ones() -> Iterator[Answer]:
-            """The answers at the head of the queue, up to the first that the LLM has still to give."""
-            while waiting and waiting[0] is not None:
-                head = waiting.popleft()
-                answer = repeated[head] if isinstance(head, bytes) else head
-                assert answer is not None  # its twin stood before it
-                yield answer
-
+        queue = _Queue(self, decides, requests)
         try:
-            while not exhausted:
-                for generation in llm(unknown()):
-                    yield from known_ones()
-                    waiting.popleft()
-                    key = asked.popleft()
-                    if key is not None:
-                        self._unwritten[key] = _packed(generation)
-                        if key in repeated:
-                            repeated[key] = Answer(generation, reused=True)
-                    yield Answer(generation, reused=False)
-                yield from known_ones()
+            while not queue.is_exhausted:
+                for generation in llm(queue.unknown()):
+                    yield from queue.known()
+                    yield queue.answer(generation)
+                yield from queue.known()
         finally:
             self.flush()
 
@@ -160,11 +119,81 @@ class GenerationCache:
         self.flush()
         self._file.close()
 
-    def _get(self, key: bytes) -> Answer | None:
+    def get(self, key: bytes) -> Answer | None:
+        """The answer of that key, if it is known."""
         answer = self._unwritten.get(key)
         if answer is None and (not self.fresh or key in self._written):
             answer = self._file.get(key)
         return Answer(_unpacked(answer), reused=True) if answer is not None else None
+
+    def put(self, key: bytes, generation: Generation) -> None:
+        """Keep an answer; `flush` writes it."""
+        self._unwritten[key] = _packed(generation)
+
+
+class _Queue:
+    """The requests of a stream that were read, and whose answers were not handed out yet; in order.
+
+    Args:
+        cache: where answers are looked up and kept.
+        decides: as in `GenerationCache.stream`.
+        requests: read as `unknown` is.
+
+    Attributes:
+        is_exhausted: whether all requests were read.
+    """
+
+    def __init__(
+        self, cache: GenerationCache, decides: Mapping[str, Any], requests: Iterable[Request]
+    ) -> None:
+        self._cache = cache
+        self._decides = decides
+        self._source = iter(requests)
+        self.is_exhausted = False
+        # An answer that was known; None for a request that the LLM is working on; or the key of one that it was
+        # already working on when it was read again.
+        self._waiting: deque[Answer | bytes | None] = deque()
+        self._asked: deque[bytes | None] = deque()  # the keys of what the LLM is working on
+        self._repeated: dict[bytes, Answer | None] = {}
+
+    def unknown(self) -> Iterator[Request]:
+        """What the LLM has to answer, as it reads on; ends early when many known answers wait for it."""
+        while len(self._waiting) - len(self._asked) < READ_AHEAD:
+            request = next(self._source, None)
+            self.is_exhausted = request is None
+            if request is None:
+                break
+            self._cache.flush()  # a batch has been answered, and the next one is being read
+            key = _key(self._decides, request)
+            known = self._cache.get(key) if key is not None else None
+            if known is not None:
+                self._waiting.append(known)
+            elif key is not None and key in self._asked:
+                self._waiting.append(key)
+                self._repeated[key] = None
+            else:
+                self._waiting.append(None)
+                self._asked.append(key)
+                yield request
+        self._cache.flush()
+
+    def known(self) -> Iterator[Answer]:
+        """The answers at the head of the queue, up to the first that the LLM has still to give."""
+        while self._waiting and self._waiting[0] is not None:
+            head = self._waiting.popleft()
+            answer = self._repeated[head] if isinstance(head, bytes) else head
+            assert answer is not None  # its twin stood before it
+            yield answer
+
+    def answer(self, generation: Generation) -> Answer:
+        """The answer that the LLM has given to the head of the queue, kept for whoever asks again."""
+        self._waiting.popleft()
+        key = self._asked.popleft()
+        if key is not None:
+            self._cache.put(key, generation)
+            if key in self._repeated:
+                self._repeated[key] = Answer(generation, reused=True)
+        return Answer(generation, reused=False)
 
 
 def _packed(made: Generation) -> bytes:

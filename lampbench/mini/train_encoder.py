@@ -255,6 +255,18 @@ def _missing_words(logits: Any, ids: list[list[int]]) -> Any:
     return -(F.log_softmax(logits, dim=1) * bag / bag.sum(1, keepdim=True)).sum(1).mean()
 
 
+def _new_model(plan: Plan, tokenizer: Any, n_entries: int, counted_users: int) -> Any:
+    """The model before its first step: random, but for what the company of words tells about them."""
+    import torch
+
+    model = build_model(plan, math.ceil(n_entries / 64) * 64)
+    size, known = model.config.vocab_size, plan.width // 3
+    with torch.no_grad():
+        vectors = torch.from_numpy(word_vectors(counted_texts(tokenizer, counted_users), size, known))
+        model.embeddings.word_embeddings.weight[:, :known] = WORD_SCALE * vectors
+    return model
+
+
 def train(plan: Plan, folder: Path, counted_users: int = COUNTED_USERS) -> dict[str, Any]:
     """Train, save to `folder` as a sentence-transformers model, and return what happened."""
     import torch
@@ -263,12 +275,8 @@ def train(plan: Plan, folder: Path, counted_users: int = COUNTED_USERS) -> dict[
     entries = vocabulary()
     tokenizer = build_tokenizer(entries, for_encoder=True)
     cls, sep = tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]"])
-    model = build_model(plan, math.ceil(len(entries) / 64) * 64)
-    size, known = model.config.vocab_size, plan.width // 3
-    with torch.no_grad():
-        vectors = torch.from_numpy(word_vectors(counted_texts(tokenizer, counted_users), size, known))
-        model.embeddings.word_embeddings.weight[:, :known] = WORD_SCALE * vectors
-    words_head = torch.nn.Linear(plan.width, size)
+    model = _new_model(plan, tokenizer, len(entries), counted_users)
+    words_head = torch.nn.Linear(plan.width, model.config.vocab_size)
     parameters = [*model.parameters(), *words_head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=0.01)
     rng = random.Random(plan.seed)

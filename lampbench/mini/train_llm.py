@@ -194,6 +194,41 @@ def _schedule(step: int, share: float) -> float:
     return min(1.0, step / 100) * min(1.0, (1 - share) / 0.6 + 0.02)
 
 
+def _new_model(plan: Plan, tokenizer: Any, entries: Sequence[str], counted_users: int) -> Any:
+    """The model before its first step: random, but for the mechanisms of `circuits`."""
+    model = build_model(plan, math.ceil(len(entries) / 64) * 64)
+    size = model.shared.num_embeddings
+    plant(model, word_vectors(counted_texts(tokenizer, counted_users), size, plan.width // 3))
+    return model
+
+
+def _step(
+    model: Any, hints: Any, batch: Batch, optimizers: Sequence[tuple[Any, float]], factor: float
+) -> tuple[float, float]:
+    """One step at `factor` of the peak rates; its losses, of the answers and of the hints."""
+    import torch
+
+    for optimizer, rate in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * factor
+    mask = (batch.inputs != 0).long()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(input_ids=batch.inputs, attention_mask=mask, labels=batch.labels)
+    hint = hints(output.encoder_last_hidden_state, batch.inputs, mask, batch.speaking, model.shared.weight)
+    (output.loss + hint).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for optimizer, _ in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+    return output.loss.item(), hint.item()
+
+
+def _tell(step: int, share: float, warmup: bool, losses: Sequence[tuple[float, float]]) -> None:
+    """One line on how far the run is, with the mean of the losses since the last one."""
+    loss, hint = (sum(values) / len(values) for values in zip(*losses, strict=True))
+    print(f"step {step} share {share:.3f} warmup {warmup} loss {loss:.4f} hints {hint:.4f}", flush=True)
+
+
 def train(
     plan: Plan,
     folder: Path,
@@ -209,60 +244,34 @@ def train(
     torch.manual_seed(plan.seed)
     entries = vocabulary()
     tokenizer = build_tokenizer(entries, for_encoder=False)
-    model = build_model(plan, math.ceil(len(entries) / 64) * 64)
-    size = model.shared.num_embeddings
-    plant(model, word_vectors(counted_texts(tokenizer, counted_users), size, plan.width // 3))
-    hints = Hints(plan.width, entries, size)
+    model = _new_model(plan, tokenizer, entries, counted_users)
+    hints = Hints(plan.width, entries, model.shared.num_embeddings)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{len(entries)} tokens, {parameters / 1e6:.2f} M parameters", flush=True)
     optimizers = _optimizers(model, hints, plan)
     total = plan.warmup_steps + plan.steps
-    start, log, running, hinted = time.time(), [], [], []
+    start, log, losses = time.time(), [], []
     model.train()
     for step, batch in enumerate(_batches(tokenizer, entries, plan), start=1):
         share = max((step - 1) / total, (time.time() - start) / (60 * plan.minutes))
         if share >= 1:
             step -= 1
             break
-        for optimizer, rate in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate * _schedule(step, share)
-        mask = (batch.inputs != 0).long()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            output = model(input_ids=batch.inputs, attention_mask=mask, labels=batch.labels)
-        hint = hints(
-            output.encoder_last_hidden_state, batch.inputs, mask, batch.speaking, model.shared.weight
-        )
-        (output.loss + hint).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer, _ in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-        running.append(output.loss.item())
-        hinted.append(hint.item())
+        losses.append(_step(model, hints, batch, optimizers, _schedule(step, share)))
         if step % 100 == 0:
-            mean, mean_hint = (sum(values) / len(values) for values in (running, hinted))
-            print(
-                f"step {step} share {share:.3f} warmup {batch.warmup} loss {mean:.4f} hints {mean_hint:.4f}",
-                flush=True,
-            )
-            running, hinted = [], []
+            _tell(step, share, batch.warmup, losses)
+            losses = []
         if step % report_every == 0 and not batch.warmup:
-            entry = {
-                "step": step,
-                "minutes": (time.time() - start) / 60,
-                "scores": evaluate(model, tokenizer, 64),
-            }
-            log.append(entry)
-            print(json.dumps(entry), flush=True)
+            minutes = (time.time() - start) / 60
+            log.append({"step": step, "minutes": minutes, "scores": evaluate(model, tokenizer, 64)})
+            print(json.dumps(log[-1]), flush=True)
             _save(model, tokenizer, folder)
     _save(model, tokenizer, folder)
-    seconds = time.time() - start
     report = {
         "plan": asdict(plan),
         "parameters": parameters,
         "steps": step,
-        "minutes": round(seconds / 60, 1),
+        "minutes": round((time.time() - start) / 60, 1),
         "held_out": evaluate(model, tokenizer, held_out_questions),
         "curve": log,
     }
