@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lampbench.dtypes import AUTO, torch_dtype
+from lampbench.dtypes import AUTO, dtype_called, torch_dtype
 from lampbench.errors import RequestError, unknown
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps", "balanced")
@@ -52,8 +52,8 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
     Raises:
         RequestError: no such precision.
     """
-    text = str(name).removeprefix("torch.").lower()
-    if text == AUTO:
+    called = dtype_called(str(name))
+    if called == AUTO:
         bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if bf16 else torch.float32
-    return torch_dtype(text)
+    return torch_dtype(called)

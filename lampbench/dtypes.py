@@ -25,17 +25,22 @@ DTYPES = {
 """What a precision may be called, and its name in records and keys, which is torch's."""
 
 
-def dtype_called(name: str) -> str:
+def dtype_called(name: str, what: str = "dtype") -> str:
     """The name in records and keys of the precision that is called `name`; `auto` is itself.
+
+    Args:
+        name: as people write it, in letters of any size, with torch's `torch.` or without.
+        what: what has that name, for the message.
 
     Raises:
         RequestError: there is no such precision.
     """
-    if name == AUTO:
+    text = name.removeprefix("torch.").lower()
+    if text == AUTO:
         return AUTO
-    if name not in DTYPES:
-        raise unknown("dtype", name, [AUTO, *DTYPES])
-    return DTYPES[name]
+    if text not in DTYPES:
+        raise unknown(what, name, [AUTO, *DTYPES])
+    return DTYPES[text]
 
 
 def dtype_name(dtype: torch.dtype | str) -> str:
