@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ from lampbench.errors import RequestError
 
 if TYPE_CHECKING:
     from lampbench.record import Record
+    from lampbench.source import Option
     from lampbench.tasks.registry import TaskInfo
 
 app = typer.Typer(
@@ -45,7 +46,7 @@ def methods(
         about = f"BROKEN: {info.error} ({info.path})" if info.error else info.summary
         rows.append((info.name, about))
         if options and not info.error:
-            rows += [("", f"{o.name} = {o.default} ({o.type}): {o.help}") for o in info.options]
+            rows += [("", f"{o.name} = {o.default} ({_type_text(o)}): {o.help}") for o in info.options]
             rows += [
                 ("", f"variant +{name}: {_options_text(values)}") for name, values in info.variants.items()
             ]
@@ -60,11 +61,13 @@ def _method_json(info: Any) -> dict[str, Any]:
         "origin": info.origin,
         "path": str(info.path),
         "error": info.error,
-        "options": [
-            {"name": o.name, "type": o.type, "default": o.default, "help": o.help} for o in info.options
-        ],
+        "options": [asdict(option) for option in info.options],
         "variants": info.variants,
     }
+
+
+def _type_text(option: Option) -> str:
+    return f"{option.type}, {option.allowed}" if option.allowed else option.type
 
 
 def _options_text(values: Mapping[str, Any]) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import math
+import json
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union
 
+from lampbench.constraints import adapter, check
 from lampbench.errors import RequestError, short, unknown
 
 C = TypeVar("C")
 
-_TRUE = ("true", "yes", "on", "1")
-_FALSE = ("false", "no", "off", "0")
+_NONE = ("none", "null")
+_UNIONS = (Union, types.UnionType)
 
 
 @dataclass(frozen=True)
@@ -61,16 +63,16 @@ def make_config(config: type[C], values: Mapping[str, Any], *, owner: str) -> C:
         if name not in fields:
             raise unknown(f"option of {owner}", name, fields)
         try:
-            converted[name] = (
-                _parse(value, hints[name]) if isinstance(value, str) else _check(value, hints[name])
-            )
+            converted[name] = _value(value, hints[name])
         except ValueError:
             wanted = describe(hints[name])
             raise RequestError(f"option {name} of {owner} must be {wanted}, not '{short(value)}'") from None
     try:
-        return config(**converted)
+        made = config(**converted)
+        check(made)
     except (TypeError, ValueError) as error:
         raise RequestError(f"options of {owner}: {error}") from error
+    return made
 
 
 def as_dict(config: Any) -> dict[str, Any]:
@@ -83,7 +85,7 @@ def describe(kind: Any) -> str:
     origin = typing.get_origin(kind)
     if origin is Literal:
         return "one of " + ", ".join(_word(choice) for choice in typing.get_args(kind))
-    if origin in (Union, types.UnionType):
+    if origin in _UNIONS:
         parts = [describe(part) for part in typing.get_args(kind) if part is not type(None)]
         return " or ".join([*parts, "none"] if type(None) in typing.get_args(kind) else parts)
     if origin in (tuple, list):
@@ -109,85 +111,28 @@ def _word(value: object) -> str:
     return str(value)
 
 
-def _parse(text: str, kind: Any) -> Any:
-    """The text as a value of that type. Raises ValueError."""
+def _value(value: Any, kind: Any) -> Any:
+    """The value as one of that type: a text is parsed, anything else is checked. Raises ValueError."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         for choice in arguments:
-            if text == _word(choice):
+            if value == _word(choice) or (value == choice and type(value) is type(choice)):
                 return choice
-        raise ValueError(text)
-    if origin in (Union, types.UnionType):
+        raise ValueError(value)
+    if not isinstance(value, str):
+        # As JSON, where a list may be a tuple and 1 a float, but true is no number.
+        return adapter(kind).validate_json(json.dumps(value, default=str), strict=True)
+    if origin in _UNIONS:
         # `none` first and text last: whatever else fits is meant.
         for part in sorted(arguments, key=lambda p: (p is str, p is not type(None))):
-            try:
-                return _parse(text, part)
-            except ValueError:
-                continue
-        raise ValueError(text)
+            with contextlib.suppress(ValueError):
+                return _value(value, part)
+        raise ValueError(value)
     if origin in (tuple, list):
-        inner = [part for part in arguments if part is not Ellipsis]
-        stripped = text.strip("()[]").strip()
-        parts = [part.strip() for part in stripped.split(",") if part.strip()] if stripped else []
-        return _sequence([_parse(part, kind) for part, kind in _each(parts, inner, arguments)], origin)
-    return _parse_plain(text, kind)
-
-
-def _parse_plain(text: str, kind: Any) -> Any:
-    if kind is type(None):
-        if text.lower() in ("none", "null"):
-            return None
-    elif kind is bool:
-        if text.lower() in _TRUE + _FALSE:
-            return text.lower() in _TRUE
-    elif kind is int:
-        return int(text)
-    elif kind is float:
-        value = float(text)
-        if math.isfinite(value):  # nothing else can be recorded
-            return value
-    elif kind is str or kind is Any:
-        return text
-    raise ValueError(text)
-
-
-def _check(value: Any, kind: Any) -> Any:
-    """The value, which came typed (from a preset or from Python), as that type. Raises ValueError."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
-        return value
-    if origin is Literal:
-        if any(value == choice and type(value) is type(choice) for choice in arguments):
-            return value
-    elif origin in (Union, types.UnionType):
-        for part in arguments:
-            try:
-                return _check(value, part)
-            except ValueError:
-                continue
-    elif origin in (tuple, list):
-        if isinstance(value, (tuple, list)):
-            inner = [part for part in arguments if part is not Ellipsis]
-            return _sequence([_check(v, k) for v, k in _each(list(value), inner, arguments)], origin)
-    elif kind is float:
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
-    elif kind is int:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-    elif isinstance(value, kind):
-        return value
-    raise ValueError(value)
-
-
-def _each(values: list[Any], inner: list[Any], arguments: tuple[Any, ...]) -> Iterable[tuple[Any, Any]]:
-    """Each value with its type: `tuple[int, ...]` has one type for all, `tuple[int, str]` one for each."""
-    if not inner:
-        return [(value, Any) for value in values]
-    if Ellipsis in arguments or len(inner) == 1:
-        return [(value, inner[0]) for value in values]
-    return list(zip(values, inner, strict=True))
-
-
-def _sequence(values: list[Any], origin: Any) -> Any:
-    return tuple(values) if origin is tuple else values
+        parts = [part.strip() for part in value.strip("()[]").split(",") if part.strip()]
+        each = origin is tuple and Ellipsis not in arguments  # has a type of its own
+        kinds = arguments if each else arguments[:1] * len(parts)
+        return origin(_value(part, kind) for part, kind in zip(parts, kinds, strict=True))
+    if kind is type(None) and value.lower() in _NONE:
+        return None
+    return adapter(kind).validate_python(value)

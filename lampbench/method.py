@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from lampbench.bench import Bench, RunSettings
+from lampbench.constraints import Checked, PositiveInt
 from lampbench.prediction import Prediction
 from lampbench.prompts import Fields
 
@@ -60,12 +61,12 @@ or the user's own with its labels (tags, scores, titles) shuffled among its item
 
 
 @dataclass(frozen=True)
-class NoConfig:
+class NoConfig(Checked):
     """The options of a method without options."""
 
 
 @dataclass(frozen=True)
-class ProfileConfig:
+class ProfileConfig(Checked):
     """Options of every method that reads a profile."""
 
     profile: View = "own"  # the history shown at prediction (random: another user's)
@@ -75,12 +76,8 @@ class ProfileConfig:
 class RetrievalConfig(ProfileConfig):
     """Options of every method that puts retrieved items into the prompt."""
 
-    k: int = 4  # profile items in the prompt
+    k: PositiveInt = 4  # profile items in the prompt
     history_fields: Fields = "released"  # what of them it shows (input: only what the user was given)
-
-    def __post_init__(self) -> None:
-        if self.k < 1:
-            raise ValueError(f"k must be at least 1, not {self.k}")
 
 
 class Method:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from lampbench.constraints import Count, NonNegativeFloat, PositiveFloat, PositiveInt, WarmupShare
 from lampbench.feedback import usefulness
 from lampbench.method import Bench, Method, Prediction, ProfileConfig
 from lampbench.pool import Pool, check_pool
 from lampbench.prompts import Fields
 from lampbench.selector import Selector, Tokens, score_texts, selection_loss
-from lampbench.train_options import check_numbers
 from lampbench.training import TrainReport, settings_from
 
 if TYPE_CHECKING:
@@ -33,27 +33,26 @@ class SelectionConfig(ProfileConfig):
 
     history_fields: Fields = "released"  # what of an item the pool's prompts show
     pool: tuple[str, ...] = ()  # methods to choose from; of equal scores the first one wins
-    selector: str = (
-        "allenai/longformer-base-4096"  # what reads: hub name or folder, encoder for the run's own
-    )
-    max_length: int = 1024  # tokens that it reads of a text at most (released default: 512)
-    questions: int = 0  # training questions asked of the pool, drawn at random (0: all)
-    temperature: float = 1.0  # of the target distribution over the pool (paper: 1)
-    epochs: float = 20.0  # over the training questions
-    max_steps: int = 0  # optimizer steps at most (0: as many as the epochs take)
-    batch_size: int = 8  # questions per forward pass, each with a text for every method of the pool
-    accumulation: int = 8  # forward passes per step
-    learning_rate: float = 1e-5  # peak, after the warm-up and before the linear decay
-    weight_decay: float = 0.0  # of AdamW
-    warmup: float = 0.05  # share of the steps
-    hold_out: int = 0  # training questions set aside to choose the best weights on (0: the last weights)
-    evaluations: int = 10  # times that the held-out questions are scored
+    # what reads: hub name or folder, encoder for the run's own
+    selector: str = "allenai/longformer-base-4096"
+    max_length: PositiveInt = 1024  # tokens that it reads of a text at most (released default: 512)
+    questions: Count = 0  # training questions asked of the pool, drawn at random (0: all)
+    temperature: PositiveFloat = 1.0  # of the target distribution over the pool (paper: 1)
+    epochs: PositiveFloat = 20.0  # over the training questions
+    max_steps: Count = 0  # optimizer steps at most (0: as many as the epochs take)
+    batch_size: PositiveInt = 8  # questions per forward pass, each with a text for every method of the pool
+    accumulation: PositiveInt = 8  # forward passes per step
+    learning_rate: NonNegativeFloat = 1e-5  # peak, after the warm-up and before the linear decay
+    weight_decay: NonNegativeFloat = 0.0  # of AdamW
+    warmup: WarmupShare = 0.05  # share of the steps
+    hold_out: Count = 0  # training questions set aside to choose the best weights on (0: the last weights)
+    evaluations: PositiveInt = 10  # times that the held-out questions are scored
     bounds: bool = True  # ask the whole pool after the predictions, to tell how good the choice was
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(self.pool) < 2 or len(set(self.pool)) < len(self.pool):
             raise ValueError(f"pool must name at least two methods, each once, not '{','.join(self.pool)}'")
-        check_numbers(vars(self))
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lampbench.constraints import (
+    Checked,
+    Count,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    WarmupShare,
+)
 from lampbench.llm import FrozenLLM, Request
 from lampbench.method import Method, Prediction, check_they_rank
-from lampbench.train_options import check_numbers
 from lampbench.training import TrainReport, settings_from
 
 if TYPE_CHECKING:
@@ -28,25 +35,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SoftPromptConfig:
+class SoftPromptConfig(Checked):
     """How soft vectors start and how they are trained; the defaults are Persona-Plug's."""
 
-    scale: float | None = None  # norm at which soft vectors start (none: mean norm of the LLM's embeddings)
+    # norm at which soft vectors start (none: mean norm of the LLM's embeddings)
+    scale: PositiveFloat | None = None
     released_norms: bool = False  # divide outputs of the MLPs by 1 and 7, not by their expected first norms
     llm_dropout: bool = True  # leave the frozen LLM's dropout on in training, as released
-    copies: int = 10  # times that a question comes again in each epoch (pplug: with a thinned history)
-    epochs: float = 2.0  # over the questions and their copies (published: 1 for LaMP-3)
-    max_steps: int = 0  # optimizer steps at most (0: as many as the epochs take)
-    batch_size: int = 8  # questions per forward pass
-    accumulation: int = 8  # forward passes per step
-    learning_rate: float = 1e-4  # peak, after the warm-up and before the linear decay
-    weight_decay: float = 1e-4  # of AdamW
-    warmup: float = 0.05  # share of the steps
-    hold_out: int = 0  # training questions set aside to choose the best weights on (0: the last weights)
-    evaluations: int = 10  # times that the held-out questions are scored
-
-    def __post_init__(self) -> None:
-        check_numbers(vars(self))
+    copies: Count = 10  # times that a question comes again in each epoch (pplug: with a thinned history)
+    epochs: PositiveFloat = 2.0  # over the questions and their copies (published: 1 for LaMP-3)
+    max_steps: Count = 0  # optimizer steps at most (0: as many as the epochs take)
+    batch_size: PositiveInt = 8  # questions per forward pass
+    accumulation: PositiveInt = 8  # forward passes per step
+    learning_rate: NonNegativeFloat = 1e-4  # peak, after the warm-up and before the linear decay
+    weight_decay: NonNegativeFloat = 1e-4  # of AdamW
+    warmup: WarmupShare = 0.05  # share of the steps
+    hold_out: Count = 0  # training questions set aside to choose the best weights on (0: the last weights)
+    evaluations: PositiveInt = 10  # times that the held-out questions are scored
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,26 @@ import io
 import json
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from lampbench.constraints import in_words
 from lampbench.imports import find_module, import_fault, parsed, read_with
 
 
 @dataclass(frozen=True)
 class Option:
-    """One field of a Config, as written: name, type, default and the comment beside it."""
+    """One field of a Config, as written: name, type, default, the comment beside it, and what its type allows."""
 
     name: str
     type: str
     default: str
     help: str
+    allowed: str = ""  # the constraint in words: `at least 1`
 
 
 @dataclass
@@ -123,7 +127,8 @@ def _class_values(node: ast.ClassDef) -> dict[str, Any]:
     return values
 
 
-def _options(tree: ast.Module, text: str, path: Path, name: str = "Config") -> dict[str, Option]:
+@lru_cache(maxsize=128)  # most methods share their bases
+def _options(tree: ast.Module, text: str, path: Path, name: str = "Config") -> Mapping[str, Option]:
     """Fields of the dataclass `name`, its bases' first; bases are followed into lampbench's own modules."""
     node = _class(tree, name)
     if node is None:
@@ -151,11 +156,13 @@ def _options(tree: ast.Module, text: str, path: Path, name: str = "Config") -> d
     lines = text.splitlines()
     comments = _comments(lines, node)
     for name, statement in _fields(node):
+        kind, allowed = _type(tree, statement.annotation)
         options[name] = Option(
             name=name,
-            type=ast.unparse(statement.annotation),
+            type=kind,
             default=_default(statement.value),
             help=_comment_of(statement, comments, lines),
+            allowed=allowed,
         )
     return options
 
@@ -186,12 +193,68 @@ def _name(node: ast.expr) -> str:
 
 def _imported(tree: ast.Module, name: str) -> tuple[str, str] | None:
     """(module, name there) of a name that the file imports with `from … import`."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    return node.module, alias.name
-    return None
+    return _imports(tree).get(name)
+
+
+@lru_cache(maxsize=64)
+def _imports(tree: ast.Module) -> dict[str, tuple[str, str]]:
+    own = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)  # what is inside has names of its own
+    return {
+        alias.asname or alias.name: (node.module, alias.name)
+        for statement in tree.body
+        if not isinstance(statement, own)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
+        for alias in node.names
+    }
+
+
+# Types and their constraints
+
+
+def _type(tree: ast.Module, annotation: ast.expr) -> tuple[str, str]:
+    """A type without its constraints, and these in words: `int` and `at least 1` of `Annotated[int, Ge(1)]`."""
+    constraints: list[Any] = []
+    return _bare(tree, annotation, constraints), in_words(constraints)
+
+
+def _bare(tree: ast.Module, node: ast.expr, constraints: list[Any]) -> str:
+    """The type as written but for the constraints inside it, which are added to `constraints`."""
+    if isinstance(node, ast.Name) and (named := _constrained_type(tree, node.id)):
+        return _bare(tree, named, constraints)
+    if isinstance(node, ast.BinOp):
+        return f"{_bare(tree, node.left, constraints)} | {_bare(tree, node.right, constraints)}"
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple) and node.slice.elts:
+        if _name(node.value) == "Annotated":
+            constraints += map(_constraint, node.slice.elts[1:])
+            return _bare(tree, node.slice.elts[0], constraints)
+        parts = ", ".join(_bare(tree, part, constraints) for part in node.slice.elts)
+        return f"{ast.unparse(node.value)}[{parts}]"
+    return ast.unparse(node)
+
+
+def _constrained_type(tree: ast.Module, name: str) -> ast.expr | None:
+    """What `name = Annotated[…]` stands for, in the file or in the module of lampbench that it comes from."""
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and _name(statement.targets[0]) == name:
+            value = statement.value
+            return value if isinstance(value, ast.Subscript) and _name(value.value) == "Annotated" else None
+    module, original = _imported(tree, name) or ("", name)
+    source = find_module(module) if module.partition(".")[0] == "lampbench" else None
+    return None if source is None else _constrained_type(parsed(source)[0], original)
+
+
+def _constraint(node: ast.expr) -> Any:
+    """The text beside a type, or the bounds of a `Ge(1)`, an `Interval(ge=0, le=1)` or a pydantic `Field(ge=1)`."""
+    try:
+        if not isinstance(node, ast.Call):
+            return ast.literal_eval(node)
+        bounds = {keyword.arg: ast.literal_eval(keyword.value) for keyword in node.keywords if keyword.arg}
+        if len(node.args) == 1:
+            bounds[_name(node.func).lower()] = ast.literal_eval(node.args[0])
+        return SimpleNamespace(**bounds)
+    except (TypeError, ValueError):
+        return None  # only importing could tell
 
 
 def _comments(lines: list[str], node: ast.ClassDef) -> dict[int, str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from lampbench.constraints import Count, NonNegativeFloat, PositiveFloat, PositiveInt, WarmupShare, check
 from lampbench.dtypes import dtype_name
 from lampbench.errors import RequestError
-from lampbench.train_options import check_numbers
 
 if TYPE_CHECKING:
     import torch
@@ -40,20 +40,20 @@ class TrainSettings:
         patience: stop after so many dev scores in a row without a new best; 0 for never.
     """
 
-    steps: int
-    batch_size: int = 16
-    accumulation: int = 1
-    learning_rate: float = 1e-4
-    weight_decay: float = 0.0
-    warmup: float = 0.05
+    steps: PositiveInt
+    batch_size: PositiveInt = 16
+    accumulation: PositiveInt = 1
+    learning_rate: NonNegativeFloat = 1e-4
+    weight_decay: NonNegativeFloat = 0.0
+    warmup: WarmupShare = 0.05
     schedule: Literal["linear", "constant"] = "linear"
-    clip: float = 1.0
-    eval_every: int = 0
-    seed: int = 0
+    clip: NonNegativeFloat = 1.0
+    eval_every: Count = 0
+    seed: Count = 0
     mixed_precision: Mixed = "no"
-    checkpoint_every: int = 0
+    checkpoint_every: Count = 0
     select: Literal["last", "best"] = "last"
-    patience: int = 0
+    patience: Count = 0
 
     @property
     def step_size(self) -> int:
@@ -64,8 +64,14 @@ class TrainSettings:
 # Settings that a method may offer as options of its own, by the same names.
 _FROM_OPTIONS = frozenset({"batch_size", "accumulation", "learning_rate", "weight_decay", "warmup", "clip"})
 
-# What else is read of them.
-_FOR_STEPS = frozenset({"epochs", "max_steps", "evaluations"})
+
+@dataclass(frozen=True)
+class _Length:
+    """What else is read of them: how long to train, and how often to look at the held-out examples."""
+
+    epochs: PositiveFloat
+    max_steps: Count
+    evaluations: PositiveInt = 1
 
 
 def steps_for(n_examples: int, epochs: float, step_size: int) -> int:
@@ -73,14 +79,14 @@ def steps_for(n_examples: int, epochs: float, step_size: int) -> int:
     return max(1, math.ceil(n_examples * epochs / step_size))
 
 
-def refuse_numbers(options: Mapping[str, Any]) -> None:
-    """As `check_numbers`, for whoever trains without a Config that has asked it.
+def refuse_numbers(settings: TrainSettings | _Length) -> None:
+    """Check constraints, for whoever trains without a Config that has asked for them.
 
     Raises:
         RequestError: no training can be done with one of them.
     """
     try:
-        check_numbers(options)
+        check(settings)
     except ValueError as error:
         raise RequestError(f"training: {error}") from None
 
@@ -114,15 +120,17 @@ def settings_from(
         RequestError: no training can be done with one of the options that are read.
     """
     names = [f.name for f in fields(options)]
-    refuse_numbers({n: getattr(options, n) for n in names if n in _FROM_OPTIONS | _FOR_STEPS})
+    length = _Length(**{f.name: getattr(options, f.name) for f in fields(_Length) if f.name in names})
     own = {n: getattr(options, n) for n in names if n in _FROM_OPTIONS}
     settings = TrainSettings(steps=1, seed=seed, mixed_precision=precision_for(dtype), **own)
-    steps = steps_for(n_examples, options.epochs, settings.step_size)
-    steps = min(steps, options.max_steps or steps)
+    for numbers in (settings, length):
+        refuse_numbers(numbers)
+    steps = steps_for(n_examples, length.epochs, settings.step_size)
+    steps = min(steps, length.max_steps or steps)
     settings = replace(settings, steps=steps)
     if not scored:
         return settings
-    every = min(eval_every or math.ceil(steps / options.evaluations), steps)
+    every = min(eval_every or math.ceil(steps / length.evaluations), steps)
     return replace(settings, eval_every=every, select="best")
 
 

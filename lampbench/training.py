@@ -135,7 +135,7 @@ def _step(
 
 
 def _check(settings: TrainSettings, module: nn.Module, examples: Sequence[Any], scored: bool) -> None:
-    refuse_numbers(vars(settings))
+    refuse_numbers(settings)
     if len(examples) == 0:
         raise RequestError("training: there are no training examples")
     device = next((p.device for p in module.parameters() if p.requires_grad), None)

@@ -18,17 +18,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
+from lampbench.constraints import Count, NonNegativeFloat, PositiveFloat, PositiveInt, WarmupShare
 from lampbench.dense import DenseConfig, DenseMethod
 from lampbench.errors import RequestError
 from lampbench.feedback import feedback
 from lampbench.method import Bench
-from lampbench.train_options import check_numbers
 from lampbench.training import TrainReport, settings_from
 
 if TYPE_CHECKING:
@@ -41,23 +42,18 @@ class TunedRetrieverConfig(DenseConfig):
     """Options. The defaults are those of section 6.1 of the paper."""
 
     use_date: bool = True  # whether an item's text ends in its date
-    candidates: int = 16  # items per training question that the LLM judges
-    temperature: float = 1.0  # of the retriever's softmax in training (1: the dot products as they are)
-    questions: int = 0  # training questions that are used, drawn at random (0: all)
-    epochs: float = 10.0  # over the questions
-    max_steps: int = 0  # optimizer steps at most (0: as many as the epochs take)
-    batch_size: int = 8  # questions per forward pass
-    accumulation: int = 8  # forward passes per step
-    learning_rate: float = 1e-5  # peak, after the warm-up and before the linear decay
-    warmup: float = 0.05  # share of the steps
-    hold_out: int = 0  # of the questions, set aside to choose the best weights on (0: the last weights)
-    evaluations: int = 10  # times that the held-out questions are scored
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.candidates < 2:
-            raise ValueError(f"candidates must be at least 2, not {self.candidates}: there must be a choice")
-        check_numbers(vars(self))
+    candidates: Annotated[int, Ge(2)] = 16  # items per training question that the LLM judges
+    # of the retriever's softmax in training (1: the dot products as they are)
+    temperature: PositiveFloat = 1.0
+    questions: Count = 0  # training questions that are used, drawn at random (0: all)
+    epochs: PositiveFloat = 10.0  # over the questions
+    max_steps: Count = 0  # optimizer steps at most (0: as many as the epochs take)
+    batch_size: PositiveInt = 8  # questions per forward pass
+    accumulation: PositiveInt = 8  # forward passes per step
+    learning_rate: NonNegativeFloat = 1e-5  # peak, after the warm-up and before the linear decay
+    warmup: WarmupShare = 0.05  # share of the steps
+    hold_out: Count = 0  # of the questions, set aside to choose the best weights on (0: the last weights)
+    evaluations: PositiveInt = 10  # times that the held-out questions are scored
 
 
 @dataclass(frozen=True)

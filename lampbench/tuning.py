@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from lampbench import metrics
+from lampbench.constraints import Count, NonNegativeFloat, PositiveFloat, PositiveInt, WarmupShare
 from lampbench.errors import RequestError
 from lampbench.method import Bench, Method, Prediction, RetrievalConfig, check_they_rank
-from lampbench.train_options import check_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -32,20 +32,19 @@ class TunedConfig(RetrievalConfig):
     """Options of every method that tunes the LLM on the task; the defaults are those of train_llm.py."""
 
     retriever: str = NO_RETRIEVER  # method whose first k items go into the prompts (none: the question alone)
-    epochs: float = 10.0  # passes over the training questions
-    max_steps: int = 0  # end after so many steps (0: all epochs)
-    batch_size: int = 16  # questions per forward pass
-    accumulation: int = 1  # forward passes per step
-    learning_rate: float = 5e-5  # peak, after the warm-up and before the linear decay
-    weight_decay: float = 1e-4  # of AdamW
-    warmup: float = 0.05  # share of the steps
-    clip: float = 1.0  # largest norm of the gradient
-    hold_out: int = 500  # training questions set aside to choose the best epoch on (0: the last epoch)
+    epochs: PositiveFloat = 10.0  # passes over the training questions
+    max_steps: Count = 0  # end after so many steps (0: all epochs)
+    batch_size: PositiveInt = 16  # questions per forward pass
+    accumulation: PositiveInt = 1  # forward passes per step
+    learning_rate: NonNegativeFloat = 5e-5  # peak, after the warm-up and before the linear decay
+    weight_decay: NonNegativeFloat = 1e-4  # of AdamW
+    warmup: WarmupShare = 0.05  # share of the steps
+    clip: NonNegativeFloat = 1.0  # largest norm of the gradient
+    hold_out: Count = 500  # training questions set aside to choose the best epoch on (0: the last epoch)
     select: Literal["metric", "loss"] = "metric"  # what the best epoch is best in, on those questions
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_numbers(vars(self))
         if self.retriever == NO_RETRIEVER:
             # Nothing reads the history then: the same run would be recorded under the name of a control.
             for name in ("profile", "history_fields"):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lampbench.adapter_shape import AdapterShape
+from lampbench.constraints import NonNegativeFloat, PositiveFloat, WarmupShare
 from lampbench.method import Bench
 from lampbench.tuning import TunedConfig, TunedMethod
 
@@ -26,15 +27,11 @@ ADAPTER = "task"
 class Config(AdapterShape, TunedConfig):
     """Options."""
 
-    epochs: float = 3.0  # passes over the training questions
-    learning_rate: float = 1e-4  # peak, after the warm-up and before the linear decay
-    weight_decay: float = 1e-2  # of AdamW
-    warmup: float = 0.1  # share of the steps
-    clip: float = 0.3  # largest norm of the gradient
-
-    def __post_init__(self) -> None:
-        AdapterShape.__post_init__(self)
-        TunedConfig.__post_init__(self)
+    epochs: PositiveFloat = 3.0  # passes over the training questions
+    learning_rate: NonNegativeFloat = 1e-4  # peak, after the warm-up and before the linear decay
+    weight_decay: NonNegativeFloat = 1e-2  # of AdamW
+    warmup: WarmupShare = 0.1  # share of the steps
+    clip: NonNegativeFloat = 0.3  # largest norm of the gradient
 
 
 class Method(TunedMethod):

@@ -28,6 +28,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import lampbench.method
 from lampbench.adapter_shape import AdapterShape
+from lampbench.constraints import (
+    Count,
+    DropoutRate,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    WarmupShare,
+)
 from lampbench.method import Bench, Prediction, ProfileConfig
 from lampbench.pairs import Pair, pairs_from_items
 from lampbench.prompts import Fields
@@ -48,27 +56,20 @@ class Config(AdapterShape, ProfileConfig):
     """Options."""
 
     history_fields: Fields = "released"  # what of an item its training pair holds (released: both parts)
-    alpha: float = 32.0  # what an adapter adds is multiplied by alpha / rank
-    dropout: float = 0.1  # of an adapter's input, in training
+    alpha: PositiveFloat = 32.0  # what an adapter adds is multiplied by alpha / rank
+    dropout: DropoutRate = 0.1  # of an adapter's input, in training
     task_lora: bool = False  # train the users' adapters on top of the one that the method lora learns
-    epochs: float = 30.0  # passes over a user's history
-    max_steps: int = 0  # end after so many steps per user (0: all epochs)
-    batch_size: int = 16  # items per step
-    learning_rate: float = 5e-5  # peak, after the warm-up and before the linear decay
-    weight_decay: float = 1e-4  # of AdamW
-    warmup: float = 0.05  # share of the steps
-    clip: float = 1.0  # largest norm of the gradient
-    max_target_tokens: int = 512  # length at which a training target is cut, its end token included
-    users_at_once: int = (
-        32  # users whose questions are answered together, each through an adapter of their own
-    )
+    epochs: PositiveFloat = 30.0  # passes over a user's history
+    max_steps: Count = 0  # end after so many steps per user (0: all epochs)
+    batch_size: PositiveInt = 16  # items per step
+    learning_rate: NonNegativeFloat = 5e-5  # peak, after the warm-up and before the linear decay
+    weight_decay: NonNegativeFloat = 1e-4  # of AdamW
+    warmup: WarmupShare = 0.05  # share of the steps
+    clip: NonNegativeFloat = 1.0  # largest norm of the gradient
+    max_target_tokens: PositiveInt = 512  # length at which a training target is cut, its end token included
+    # users whose questions are answered together, each through an adapter of their own
+    users_at_once: PositiveInt = 32
     keep_adapters: bool = False  # keep the users' adapters on disk after the run
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("max_target_tokens", "users_at_once"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
 
 
 class Method(lampbench.method.Method):

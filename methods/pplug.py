@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lampbench.constraints import Count, PositiveInt
 from lampbench.errors import RequestError
 from lampbench.history import gather
 from lampbench.method import Bench, ProfileConfig
@@ -53,11 +54,11 @@ class Config(SoftPromptConfig, ProfileConfig):
     attention: bool = True  # weigh items by their likeness to the question (false: their plain mean)
     instruction: bool = True  # the instruction vector
     personal: bool = True  # the personal vector (false: the instruction alone, as prompt-tuning)
-    top_k: int = 0  # only the items of the k largest weights (0: all)
-    max_history: int = 512  # items: the last ones of longer histories
+    top_k: Count = 0  # only the items of the k largest weights (0: all)
+    max_history: PositiveInt = 512  # items: the last ones of longer histories
     history_fields: Fields = "released"  # what of an item is read (released: no tag, no score is encoded)
     retriever: str = "none"  # a method whose first k items are in the prompt too, as text (paper: by BGE)
-    k: int = 1  # profile items in the prompt, with a retriever
+    k: PositiveInt = 1  # profile items in the prompt, with a retriever
     query_prefix: str = "auto"  # before the question, for its encoder (auto: BGE's own for BGE, else none)
     prompts: bool = False  # put the encoder's own prompts before question and items (with query_prefix auto)
     redecode_input: bool = False  # cut and decode inputs as released: a token is lost, unknown ones are spelt
@@ -68,11 +69,6 @@ class Config(SoftPromptConfig, ProfileConfig):
             raise ValueError("with instruction=false and personal=false nothing is left to train")
         if self.redecode_input and self.retriever != "none":
             raise ValueError("redecode_input repeats the released program, which knows no retriever")
-        if self.top_k < 0:
-            raise ValueError(f"top_k must not be negative, not {self.top_k}")
-        for name in ("max_history", "k"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
 
 
 class PersonaPlug(nn.Module):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from lampbench.constraints import PositiveInt
 from lampbench.method import Bench
 from lampbench.softprompt import (
     InstructionTokens,
@@ -33,12 +34,7 @@ if TYPE_CHECKING:
 class Config(SoftPromptConfig):
     """Options. The defaults are those of `pplug`."""
 
-    tokens: int = 1  # soft tokens in front of the question
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.tokens < 1:
-            raise ValueError(f"tokens must be at least 1, not {self.tokens}")
+    tokens: PositiveInt = 1  # soft tokens in front of the question
 
 
 class Method(SoftPromptMethod):

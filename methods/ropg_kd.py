@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
+from lampbench.constraints import PositiveFloat
 from lampbench.tuned_retriever import TunedRetriever, TunedRetrieverConfig, masked_log_softmax
 
 
@@ -24,12 +25,7 @@ class Config(TunedRetrieverConfig):
     """Options. The defaults are those of section 6.1 of the paper."""
 
     loss: Literal["kl", "released"] = "kl"  # the paper's, or the released program's double softmax
-    target_temperature: float = 1.0  # of the target (the released program has one for both softmaxes)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.target_temperature <= 0:
-            raise ValueError(f"target_temperature must be above 0, not {self.target_temperature}")
+    target_temperature: PositiveFloat = 1.0  # of the target (the released program has one for both softmaxes)
 
 
 def kl_loss(scores: Tensor, useful: Tensor, mask: Tensor, temperature: float = 1.0) -> Tensor:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import lampbench.method
+from lampbench.constraints import NonNegativeFloat
 from lampbench.method import Bench, RetrievalConfig, RetrievalMethod, check_they_rank
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Config(RetrievalConfig):
     """Options."""
 
     methods: tuple[str, ...] = ("bm25", "recency", "contriever")  # whose rankings are fused
-    constant: float = 60.0  # added to every rank: the larger, the less the first places count
+    constant: NonNegativeFloat = 60.0  # added to every rank: the larger, the less the first places count
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,8 +33,6 @@ class Config(RetrievalConfig):
             raise ValueError("methods must name other methods than rrf itself")
         if len(set(self.methods)) < len(self.methods):
             raise ValueError(f"methods must name each method once, not {', '.join(self.methods)}")
-        if self.constant < 0:
-            raise ValueError(f"constant must not be negative, not {self.constant}")
 
 
 def fuse(rankings: Sequence[Sequence[int]], constant: float = 60.0) -> list[int]:

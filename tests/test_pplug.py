@@ -451,7 +451,7 @@ def test_it_learns_a_persona_that_only_the_history_tells(tmp_path: Path) -> None
     [
         ({"instruction": False, "personal": False}, "nothing is left to train"),
         ({"copies": -1}, "copies must not be negative"),
-        ({"max_history": 0}, "max_history must be above 0"),
+        ({"max_history": 0}, "max_history must be at least 1"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
