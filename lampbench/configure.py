@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union
 
-from lampbench.constraints import adapter, check
+from lampbench.constraints import adapter, check, typed
 from lampbench.errors import RequestError, short, unknown
 
 C = TypeVar("C")
@@ -91,6 +90,8 @@ def describe(kind: Any) -> str:
     if origin in (tuple, list):
         inner = [part for part in typing.get_args(kind) if part is not Ellipsis]
         return "a list with commas" + (f", each {describe(inner[0])}" if inner else "")
+    if origin in (dict, Mapping):
+        return "a table"
     names = {
         bool: "true or false",
         int: "an integer",
@@ -120,8 +121,7 @@ def _value(value: Any, kind: Any) -> Any:
                 return choice
         raise ValueError(value)
     if not isinstance(value, str):
-        # As JSON, where a list may be a tuple and 1 a float, but true is no number.
-        return adapter(kind).validate_json(json.dumps(value, default=str), strict=True)
+        return typed(value, kind)
     if origin in _UNIONS:
         # `none` first and text last: whatever else fits is meant.
         for part in sorted(arguments, key=lambda p: (p is str, p is not type(None))):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import typing
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,6 +60,19 @@ def adapter(hint: Any) -> TypeAdapter[Any]:
         return TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False, arbitrary_types_allowed=True))
     except PydanticUserError:  # a dataclass or a model, which brings rules of its own
         return TypeAdapter(hint)
+
+
+def typed(value: Any, hint: Any) -> Any:
+    """A value from TOML or Python as one of that type: a list may be a tuple and 1 a float, but true is no number.
+
+    Raises:
+        ValueError: it is of another type.
+    """
+    try:
+        text = json.dumps(value)
+    except TypeError:  # JSON knows no dates, for one
+        return adapter(hint).validate_python(value, strict=True)
+    return adapter(hint).validate_json(text, strict=True)
 
 
 def in_words(constraints: Iterable[Any]) -> str:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar, get_type_hints
 
+from annotated_types import Interval
+
+from lampbench.configure import describe
+from lampbench.constraints import Checked, typed
 from lampbench.errors import RequestError, short, unknown
-from lampbench.extraction import EXTRACTIONS, Extract
+from lampbench.extraction import Extract
 from lampbench.paths import expanded
 from lampbench.regular_file import read_regular
 from lampbench.tasks import SETTINGS, TASKS, Task, get_task
@@ -26,13 +30,16 @@ MINI_DATA = "lamp-mini"
 
 _PACKAGE = "package:"
 
-_KINDS = {str: "text", int: "an integer", bool: "true or false", dict: "a table"}
-_TOO_LARGE = 2**31  # for the numbers of a preset: they count tokens and beams
+_MOST = 2**31 - 1
 _LARGEST = 2**20  # bytes; the presets of the package have 2,000
 
+Key = TypeVar("Key")
+Tables = dict[Key, dict[str, Any]]
+Number = Annotated[int, Interval(ge=1, le=_MOST)]  # of tokens or beams
 
-@dataclass(frozen=True)
-class Preset:
+
+@dataclass(frozen=True, kw_only=True)
+class Preset(Checked):
     """What a preset fixes.
 
     Attributes:
@@ -58,18 +65,23 @@ class Preset:
     llm: str
     encoder: str
     retriever: str
-    dtype: str
+    dtype: str = "auto"
     data: str
     setting: str
-    max_input_tokens: int
+    max_input_tokens: Number
     max_new_tokens: Mapping[str, int]
-    beams: int
+    beams: Number
     limited: Collection[str] = ()
     chat_template: bool = False
     extract: Extract = "none"
     options: Mapping[str, Any] = field(default_factory=dict)
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     task_options: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.setting not in SETTINGS:
+            raise unknown("setting", self.setting, SETTINGS)
 
     def options_of(self, method: str, task: str, known: set[str]) -> dict[str, Any]:
         """Options in place of the method's defaults: general ones, then its own, then those for the task."""
@@ -129,77 +141,66 @@ def load_preset(name: str) -> Preset:
         raise RequestError(f"preset {path}: a number of too many digits") from None
     except OSError as error:
         raise RequestError(f"preset {path}: {error.strerror or error}") from error
-    return _preset(path, content)
-
-
-def _preset(path: Path, content: dict[str, Any]) -> Preset:
-    def take(name: str, kind: type, default: Any = None) -> Any:
-        value = content.pop(name, default)
-        if value is None:
-            raise RequestError(f"preset {path}: it has no {name}")
-        if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-            raise RequestError(f"preset {path}: {name} must be {_KINDS[kind]}, not '{short(value)}'")
-        if kind is int and isinstance(value, int) and not 0 < value < _TOO_LARGE:
-            raise RequestError(
-                f"preset {path}: {name} must be from 1 to {_TOO_LARGE - 1}, not {short(value)}"
-            )
-        return value
-
-    limits = take("max_new_tokens", dict)
-    methods: dict[str, dict[str, Any]] = {}
-    task_options: dict[tuple[str, str], dict[str, Any]] = {}
-    for method, table in take("method", dict, {}).items():
-        if not isinstance(table, dict):
-            raise RequestError(f"preset {path}: method.{method} must be a table, not '{short(table)}'")
-        methods[method] = {name: value for name, value in table.items() if not isinstance(value, dict)}
-        for task, options in table.items():
-            if isinstance(options, dict):
-                task_options[method, _task(path, task)] = options
-    encoder = take("encoder", str)
-    preset = Preset(
-        name=path.stem,
-        summary=take("summary", str),
-        llm=resolve(take("llm", str)),
-        encoder=resolve(encoder),
-        retriever=resolve(take("retriever", str, encoder)),
-        dtype=take("dtype", str, "auto"),
-        data=take("data", str),
-        setting=take("setting", str),
-        max_input_tokens=take("max_input_tokens", int),
-        max_new_tokens=_by_task(path, limits),
-        limited=tuple(_task(path, name) for name in limits if name != "default"),
-        beams=take("beams", int),
-        chat_template=take("chat_template", bool, False),
-        extract=take("extract", str, "none"),
-        options=take("options", dict, {}),
-        methods=methods,
-        task_options=task_options,
-    )
-    if preset.setting not in SETTINGS:
-        raise unknown(f"setting in preset {path}", preset.setting, SETTINGS)
-    if preset.extract not in EXTRACTIONS:
-        raise unknown(f"extract in preset {path}", preset.extract, EXTRACTIONS)
-    if content:
-        raise RequestError(f"preset {path}: unknown entry '{next(iter(content))}'")
-    return preset
-
-
-def _by_task(path: Path, limits: dict[str, int]) -> dict[str, int]:
-    default = limits.get("default", 128)
-    chosen = {_task(path, name): limit for name, limit in limits.items() if name != "default"}
-    for limit in (default, *chosen.values()):
-        if type(limit) is not int or not 0 < limit < _TOO_LARGE:
-            raise RequestError(
-                f"preset {path}: max_new_tokens must be positive integers, not '{short(limit)}'"
-            )
-    return {name: chosen.get(name, default) for name in TASKS}
-
-
-def _task(path: Path, name: str) -> str:
     try:
-        return get_task(name).name
-    except RequestError as error:
+        return _preset(path.stem, content)
+    except (ValueError, RequestError) as error:
         raise RequestError(f"preset {path}: {error}") from None
+
+
+def _preset(name: str, given: dict[str, Any]) -> Preset:
+    """The preset of that content. Raises ValueError or RequestError."""
+    methods, task_options = _method_tables(given.pop("method", {}))
+    given = {"retriever": given.get("encoder"), **given}
+    values: dict[str, Any] = {"name": name, "methods": methods, "task_options": task_options}
+    if "max_new_tokens" in given:
+        limits = _table("max_new_tokens", given.pop("max_new_tokens"))
+        values["limited"] = tuple(get_task(task).name for task in limits if task != "default")
+        values["max_new_tokens"] = _by_task(limits)
+    hints = get_type_hints(Preset)
+    for entry in fields(Preset):
+        if entry.name in values:
+            continue
+        if entry.name in given:
+            value = given.pop(entry.name)
+            try:
+                values[entry.name] = typed(value, hints[entry.name])
+            except ValueError:
+                wanted = describe(hints[entry.name])
+                raise ValueError(f"{entry.name} must be {wanted}, not '{short(value)}'") from None
+        elif entry.default is MISSING and entry.default_factory is MISSING:
+            raise ValueError(f"it has no {entry.name}")
+    if given:
+        raise ValueError(f"unknown entry '{next(iter(given))}'")
+    return Preset(**values | {key: resolve(values[key]) for key in ("llm", "encoder", "retriever")})
+
+
+def _method_tables(tables: Any) -> tuple[Tables[str], Tables[tuple[str, str]]]:
+    """The options of `[method.NAME]` by method, and those of `[method.NAME.TASK]` by method and task."""
+    methods: Tables[str] = {}
+    by_task: Tables[tuple[str, str]] = {}
+    for method, table in _table("method", tables).items():
+        methods[method] = {}
+        for name, value in _table(f"method.{method}", table).items():
+            if isinstance(value, dict):
+                by_task[method, get_task(name).name] = value
+            else:
+                methods[method][name] = value
+    return methods, by_task
+
+
+def _table(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} must be a table, not '{short(value)}'")
+    return value
+
+
+def _by_task(limits: dict[str, int]) -> dict[str, int]:
+    default = limits.get("default", 128)
+    chosen = {get_task(name).name: limit for name, limit in limits.items() if name != "default"}
+    for limit in (default, *chosen.values()):
+        if type(limit) is not int or not 0 < limit <= _MOST:
+            raise ValueError(f"max_new_tokens must be positive integers, not '{short(limit)}'")
+    return {name: chosen.get(name, default) for name in TASKS}
 
 
 def resolve(model: str) -> str:
