@@ -99,7 +99,7 @@ def _told(error: ValidationError, hint: Any) -> str:
     details = error.errors(include_url=False)
     if any(detail["type"] == "finite_number" for detail in details):
         return "must be finite"
-    if words := in_words(_metadata(hint)):
+    if words := in_words(metadata_of(hint)):
         return f"must be {words}".replace("be not", "not be")
     return f"is wrong ({details[0]['msg']})"
 
@@ -109,12 +109,12 @@ def _constrained(kind: Any) -> dict[str, Any]:
     """The types of the fields that have a constraint, by name."""
     hints = typing.get_type_hints(kind, include_extras=True)
     own = {f.name: hints[f.name] for f in dataclasses.fields(kind)}
-    return {name: hint for name, hint in own.items() if any(True for _ in _metadata(hint))}
+    return {name: hint for name, hint in own.items() if any(True for _ in metadata_of(hint))}
 
 
-def _metadata(hint: Any) -> Iterator[Any]:
+def metadata_of(hint: Any) -> Iterator[Any]:
     """What stands beside types inside a type, as in `PositiveFloat | None`."""
     yield from getattr(hint, "__metadata__", ())
     if typing.get_origin(hint) is not typing.Literal:
         for part in typing.get_args(hint):
-            yield from _metadata(part)
+            yield from metadata_of(part)

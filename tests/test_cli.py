@@ -55,9 +55,9 @@ def test_lists_come_as_text_and_as_json(command: Command) -> None:
     assert max(map(len, out.splitlines())) <= 80
     methods = {m["name"]: m for m in json.loads(command("list", "methods", "--json")[1])}
     assert methods["bm25"]["paper"] == "arXiv:2304.11406"
-    assert {"name": "k", "type": "int", "default": "4", "help": "profile items in the prompt"} in methods[
-        "bm25"
-    ]["options"]
+    k = next(option for option in methods["bm25"]["options"] if option["name"] == "k")
+    assert (k["type"], k["default"], k["help"]) == ("int", "4", "profile items in the prompt")
+    assert k["allowed"] == "at least 1"
     assert "use_date = False (bool)" in command("list", "methods", "--options")[1].replace("\n", " ")
     tasks = json.loads(command("list", "tasks", "--json")[1])
     assert [task["name"] for task in tasks] == ["LaMP-1", "LaMP-2", "LaMP-3", "LaMP-4", "LaMP-5", "LaMP-7"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import pytest
+from annotated_types import Ge, Gt, Interval, Le, Lt, MultipleOf, Predicate
+from pydantic import Field
 
 from lampbench.configure import as_dict, describe, make_config, parse_settings
+from lampbench.constraints import Checked, Count, PositiveFloat, PositiveInt, in_words
 from lampbench.errors import RequestError
 
 
@@ -137,3 +141,100 @@ def test_a_config_becomes_json_values() -> None:
 def test_types_are_described_in_words() -> None:
     assert describe(Literal[True, "x", None]) == "one of true, x, none"
     assert describe(int | str) == "an integer or text"
+
+
+@dataclass(frozen=True)
+class Shape:
+    width: int = 1
+
+
+@dataclass(frozen=True)
+class Constrained:  # not even a Checked: who writes a Config need not know of it
+    k: PositiveInt = 4
+    share: Annotated[float, Interval(ge=0, lt=1)] = 0.5
+    scale: PositiveFloat | None = None
+    layers: tuple[Count, ...] = ()
+    pages: Annotated[int, MultipleOf(2), "even"] = 2
+    grid: Annotated[int, MultipleOf(4)] = 4
+    top: Annotated[int, Field(ge=1, le=9)] = 1
+    odd: Annotated[int, Predicate(lambda n: n % 2 == 1), "odd"] = 1
+    either: int | str = 0
+    folder: Path = Path()
+    shape: Shape = field(default_factory=Shape)
+    free: Any = None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("k", "0", "k must be at least 1, not 0"),
+        ("share", "1", "share must be from 0 to below 1, not 1.0"),
+        ("scale", "0", "scale must be above 0, not 0.0"),
+        ("scale", 0, "scale must be above 0, not 0.0"),
+        ("layers", "3,-1", r"layers must not be negative, not \(3, -1\)"),
+        ("pages", "3", "pages must be even, not 3"),
+        ("odd", 2, "odd must be odd, not 2"),
+        ("top", "10", "top must be from 1 to 9, not 10"),
+        ("grid", "6", r"grid is wrong \(Input should be a multiple of 4\), not 6"),
+    ],
+)
+def test_a_constraint_beside_the_field_holds_in_any_dataclass(name: str, value: object, told: str) -> None:
+    with pytest.raises(RequestError, match=f"^options of mine: {told}$"):
+        make_config(Constrained, {name: value}, owner="mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("k", "four", "an integer"),
+        ("scale", "big", "a finite number or none"),
+        ("layers", "1,x", "a list with commas, each an integer"),
+        ("shape", "wide", "Shape"),
+    ],
+)
+def test_a_wrong_type_is_told_before_any_constraint(name: str, value: str, wanted: str) -> None:
+    with pytest.raises(RequestError, match=f"^option {name} of mine must be {wanted}, not '{value}'$"):
+        make_config(Constrained, {name: value}, owner="mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("either", "5", 5),
+        ("either", "five", "five"),
+        ("layers", "0,3", (0, 3)),
+        ("layers", [0, 3], (0, 3)),
+        ("folder", "a/b", Path("a/b")),
+        ("shape", {"width": 3}, Shape(3)),
+        ("scale", "NULL", None),
+        ("free", {"any": [1.5]}, {"any": [1.5]}),
+    ],
+)
+def test_what_a_constraint_lets_through_becomes_what_the_type_says(
+    name: str, value: object, expected: object
+) -> None:
+    found = getattr(make_config(Constrained, {name: value}, owner="mine"), name)
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+def test_a_checked_dataclass_refuses_however_it_is_made() -> None:
+    @dataclass(frozen=True)
+    class Mine(Checked):
+        rate: PositiveFloat = 1.0
+        plain: float = 1.0
+
+    assert Mine(rate=2).rate == 2
+    assert Mine(plain=float("inf")).plain == float("inf")  # no constraint, nothing to hold
+    for value, told in ((0.0, "be above 0, not 0.0"), (float("nan"), "be finite, not nan")):
+        with pytest.raises(ValueError, match=f"^rate must {told}$"):
+            Mine(rate=value)
+
+
+def test_constraints_are_put_in_words() -> None:
+    assert in_words([Ge(1)]) == "at least 1"
+    assert in_words([Ge(0)]) == "not negative"
+    assert in_words([Gt(0), Le(2)]) == "above 0 and at most 2"
+    assert in_words([Ge(0), Lt(1)]) == in_words([Interval(ge=0, lt=1)]) == "from 0 to below 1"
+    assert in_words([Ge(1), "a number of pages"]) == "a number of pages"
+    assert in_words([MultipleOf(2)]) == in_words([]) == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import typing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from lampbench import registry
+from lampbench.constraints import in_words, metadata_of
 from lampbench.errors import RequestError
 from lampbench.registry import find_method, list_methods, load
 from lampbench.request import RunRequest, make_plan
@@ -96,6 +98,45 @@ def test_every_option_that_reading_finds_exists_when_imported() -> None:
         assert info.error is None, info
         config = load(info).config
         assert [o.name for o in info.options] == [f.name for f in dataclasses.fields(config)], info.name
+        hints = typing.get_type_hints(config, include_extras=True)
+        for option in info.options:
+            assert option.allowed == in_words(metadata_of(hints[option.name])), (info.name, option.name)
+
+
+def test_a_constraint_beside_a_field_is_read_apart_from_its_type(tmp_path: Path) -> None:
+    fields = (
+        "    weight: Rate = 0.5  # of the first\n"
+        "    n: Annotated[int, Ge(2)] = 2\n"
+        "    scale: PositiveFloat | None = None\n"
+        "    layers: tuple[PositiveInt, ...] = ()\n"
+        "    part: typing.Annotated[float, Field(ge=0, lt=1, title='x')] = 0.5\n"
+        "    pages: Annotated[int, MultipleOf(2), 'even'] = 2\n"
+        "    any: Annotated[int, chosen_at_run_time] = 2\n"
+        "    order:"
+    )
+    text = GOOD.format(name="mine").replace("    order:", fields).replace("    weight: float = 0.5\n", "")
+    imports = (
+        "import typing\nfrom typing import Annotated\nfrom annotated_types import Ge, Interval, MultipleOf\n"
+        "from pydantic import Field\nfrom lampbench.constraints import PositiveFloat, PositiveInt\n\n"
+        "chosen_at_run_time = Ge(len('x'))\nRate = Annotated[float, Interval(gt=0, le=1)]\n\n@dataclass"
+    )
+    write(tmp_path, "mine.py", text.replace("@dataclass", imports))
+    info = find_method("mine", tmp_path)
+    assert info.error is None
+    described = {o.name: (o.type, o.allowed) for o in info.options}
+    assert described["k"] == ("int", "at least 1")  # of the base class
+    assert described["order"] == ("Literal['first', 'last']", "")
+    assert described["weight"] == ("float", "above 0 and at most 1")
+    assert described["n"] == ("int", "at least 2")
+    assert described["scale"] == ("float | None", "above 0")
+    assert described["layers"] == ("tuple[int, ...]", "at least 1")
+    assert described["part"] == ("float", "from 0 to below 1")
+    assert described["pages"] == ("int", "even")
+    assert described["any"] == ("int", "")  # only importing could tell
+    config = load(info).config
+    assert config(weight=1.0, scale=None).k == 4
+    with pytest.raises(ValueError, match="weight must be above 0 and at most 1, not 2"):
+        config(weight=2)
 
 
 def test_a_retrieval_method_without_a_config_has_the_options_of_its_kind(tmp_path: Path) -> None:
