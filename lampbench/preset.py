@@ -17,6 +17,7 @@ from annotated_types import Interval
 
 from lampbench.configure import describe
 from lampbench.constraints import Checked, typed
+from lampbench.dtypes import AUTO, dtype_called
 from lampbench.errors import RequestError, short, unknown
 from lampbench.extraction import Extract
 from lampbench.paths import expanded
@@ -65,7 +66,7 @@ class Preset(Checked):
     llm: str
     encoder: str
     retriever: str
-    dtype: str = "auto"
+    dtype: str = AUTO
     data: str
     setting: str
     max_input_tokens: Number
@@ -82,6 +83,7 @@ class Preset(Checked):
         super().__post_init__()
         if self.setting not in SETTINGS:
             raise unknown("setting", self.setting, SETTINGS)
+        dtype_called(self.dtype)
 
     def options_of(self, method: str, task: str, known: set[str]) -> dict[str, Any]:
         """Options in place of the method's defaults: general ones, then its own, then those for the task."""

@@ -63,6 +63,7 @@ def test_a_preset_of_ones_own(tmp_path: Path) -> None:
         ("beams = 4", "beams = 0", "beams must be from 1 to 2147483647, not 0"),
         ("beams = 4", "beams = 99999999999999999999", "beams must be from 1 to 2147483647"),
         ("beams = 4", "beams = 4\nbeam = 5", "unknown entry 'beam'"),
+        ("beams = 4", 'beams = 4\ndtype = "fp23"', r"mine.toml: unknown dtype 'fp23': did you mean 'fp32'"),
         ("beams = 4", "beams = ", "Invalid value"),
         ("beams = 4", "beams = " + "9" * 5000, "a number of too many digits"),
         ("beams = 4", "beams = " + "[" * 50_000, "lists or tables too deep inside one another"),
