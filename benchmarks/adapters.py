@@ -23,9 +23,9 @@ from typing import Any
 import torch
 
 import lampbench
-from lampbench.adapter_shape import AdapterShape
-from lampbench.adapters import AdapterBank, Weights, adapted_layers, adapter_weights, add_adapter
-from lampbench.llm import FrozenLLM, Request
+from lampbench.models.adapter_shape import AdapterShape
+from lampbench.models.adapters import AdapterBank, Weights, adapted_layers, adapter_weights, add_adapter
+from lampbench.models.llm import FrozenLLM, Request
 
 PROMPTS = 32
 SHAPE = AdapterShape()

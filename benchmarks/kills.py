@@ -25,12 +25,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lampbench.record import RECORD, Record
-from lampbench.results_folder import load_records
+from lampbench.records.record import RECORD, Record
+from lampbench.records.results_folder import load_records
 
 MOST_KILLS = 4  # in one round, unless told otherwise
 KEPT = {RECORD, "predictions.jsonl"}
-PRELOADED = ["lampbench.runner", "lampbench.llm", "lampbench.encoder", "lampbench.training"]
+PRELOADED = ["lampbench.runner.run", "lampbench.models.llm", "lampbench.models.encoder", "lampbench.training"]
 
 
 @dataclass
@@ -124,7 +124,7 @@ def _forkserver() -> Any:
 
 
 def _work(options: dict[str, Any], place: str) -> None:
-    from lampbench.runner import run
+    from lampbench.runner.run import run
 
     os.environ["LAMPBENCH_CACHE"] = f"{place}/cache"
     run(**options, results=f"{place}/results", progress="none")

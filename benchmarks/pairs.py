@@ -25,7 +25,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-PRELOADED = ["lampbench.runner", "lampbench.llm", "lampbench.encoder", "lampbench.training"]
+PRELOADED = ["lampbench.runner.run", "lampbench.models.llm", "lampbench.models.encoder", "lampbench.training"]
 
 
 @dataclass
@@ -95,9 +95,13 @@ def _started(options: dict[str, Any], place: Path, who: str) -> Any:
 
 def _work(options: dict[str, Any], place: str, who: str) -> None:
     """Run the command, and write down what it made and what it said of damage."""
-    from lampbench import embeddings, fitting, prepare, synthetic, weights
+    from lampbench.caches import embedding_store
+    from lampbench.data import prepare
+    from lampbench.mini import generator
     from lampbench.progress import Progress
-    from lampbench.runner import run
+    from lampbench.runner import session
+    from lampbench.runner.run import run
+    from lampbench.training import trained_weights
 
     os.environ["LAMPBENCH_CACHE"] = f"{place}/cache"
     made: Counter[str] = Counter()
@@ -118,11 +122,11 @@ def _work(options: dict[str, Any], place: str, who: str) -> None:
 
         setattr(owner, name, counted)
 
-    counting(synthetic, "_write_task", "tasks")
+    counting(generator, "_write_task", "tasks")
     counting(prepare, "_prepare", "stores")
-    counting(embeddings.EmbeddingMatrix, "_create", "matrices")
-    counting(fitting.Session, "_fit", "fits")
-    counting(weights, "write_weights", "weights")
+    counting(embedding_store.EmbeddingMatrix, "_create", "matrices")
+    counting(session.Session, "_fit", "fits")
+    counting(trained_weights, "write_weights", "weights")
     try:
         run(**options, results=f"{place}/{who}", progress=Listening("none"))
     finally:

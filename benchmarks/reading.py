@@ -16,8 +16,8 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-from lampbench.json_stream import JsonStream
-from lampbench.prepare import prepare_task
+from lampbench.data.prepare import prepare_task
+from lampbench.files.json_stream import JsonStream
 
 ROUNDS = 5
 WORDS = "the a of and noise council city year film good bad lamp “quoted” naïve \n".split(" ")

@@ -1,6 +1,6 @@
 """`python -m lampbench` is the same as `lampbench`."""
 
-from lampbench.cli import main
+from lampbench.cli.app import main
 
 if __name__ == "__main__":
     main()

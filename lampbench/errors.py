@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from lampbench.record import Record
+from collections.abc import Iterable
 
 
 class LampbenchError(Exception):
@@ -24,14 +20,6 @@ class RequestError(LampbenchError):
 
 class RunError(LampbenchError):
     """The request was right and the run failed. Exit status 1."""
-
-
-class RunsError(RunError):
-    """Some of several runs failed. `records` are those of the others, which are complete."""
-
-    def __init__(self, message: str, records: Sequence[Record]) -> None:
-        super().__init__(message)
-        self.records = list(records)
 
 
 def described(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lampbench.dense import DenseConfig, DenseMethod
+from lampbench.families.dense_retriever import DenseConfig, DenseMethod
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from lampbench.families.tuned_llm import TunedConfig, TunedMethod
 from lampbench.method import Bench
-from lampbench.tuning import TunedConfig, TunedMethod
 
 if TYPE_CHECKING:
     from torch import nn

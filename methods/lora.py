@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lampbench.adapter_shape import AdapterShape
 from lampbench.constraints import NonNegativeFloat, PositiveFloat, WarmupShare
+from lampbench.families.tuned_llm import TunedConfig, TunedMethod
 from lampbench.method import Bench
-from lampbench.tuning import TunedConfig, TunedMethod
+from lampbench.models.adapter_shape import AdapterShape
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from lampbench.llm import FrozenLLM
+    from lampbench.models.llm import FrozenLLM
 
 ADAPTER = "task"
 
@@ -50,7 +50,7 @@ class Method(TunedMethod):
         llm.abilities.check_adapters(self.config.targets)
 
     def tunable(self, bench: Bench) -> nn.Module:
-        from lampbench.adapters import activate, add_adapter
+        from lampbench.models.adapters import activate, add_adapter
 
         model = bench.llm.twin()
         seed = int(bench.rng("lora").integers(2**62))

@@ -1,7 +1,7 @@
 """One low-rank adapter per user, trained on that user's history alone (LaMP-PEFT, arXiv:2409.09510).
 
-Each item of a history makes a training pair (`lampbench.pairs`); the question is then asked as it is, of the
-frozen LLM with the user's adapter in it. The defaults are those of the released program
+Each item of a history makes a training pair (`lampbench.prompts.history_pairs`); the question is then asked as it is,
+of the frozen LLM with the user's adapter in it. The defaults are those of the released program
 (github.com/LaMP-Benchmark/LaMP, PEFT/). With `task_lora=true` the users' adapters are trained on top of the
 one that the method `lora` learns from the train split, as in OPPU (arXiv:2402.04401; its numbers are in the
 variant `oppu`, its prompts are not: the pairs stay those of LaMP-PEFT).
@@ -27,7 +27,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import lampbench.method
-from lampbench.adapter_shape import AdapterShape
 from lampbench.constraints import (
     Count,
     DropoutRate,
@@ -37,16 +36,17 @@ from lampbench.constraints import (
     WarmupShare,
 )
 from lampbench.method import Bench, Prediction, ProfileConfig
-from lampbench.pairs import Pair, pairs_from_items
+from lampbench.models.adapter_shape import AdapterShape
 from lampbench.prompts import Fields
+from lampbench.prompts.history_pairs import Pair, pairs_from_items
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from lampbench.adapters import AdapterBank, Weights
     from lampbench.data import Example
-    from lampbench.llm import FrozenLLM
-    from lampbench.weights import KeptWeights
+    from lampbench.models.adapters import AdapterBank, Weights
+    from lampbench.models.llm import FrozenLLM
+    from lampbench.training.trained_weights import KeptWeights
 
 TASK, USER = "task", "user"
 
@@ -109,7 +109,7 @@ class Method(lampbench.method.Method):
     def build(self, bench: Bench) -> nn.Module:
         from torch import nn
 
-        from lampbench.adapters import activate, adapter_weights, add_adapter, set_adapter_weights
+        from lampbench.models.adapters import activate, adapter_weights, add_adapter, set_adapter_weights
 
         model = bench.llm.twin()
         self.below = [TASK] if self.config.task_lora else []
@@ -125,8 +125,8 @@ class Method(lampbench.method.Method):
         return nn.ModuleDict({"llm": model})
 
     def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
-        from lampbench.adapters import AdapterBank
-        from lampbench.llm import Request
+        from lampbench.models.adapters import AdapterBank
+        from lampbench.models.llm import Request
 
         model = self._module.get_submodule("llm")
         bank = AdapterBank(model, USER, self.below)
@@ -157,7 +157,7 @@ class Method(lampbench.method.Method):
 
     def bytes_per_user(self, bench: Bench, example: Example) -> int:
         """The user's adapter; the history itself is not needed any more."""
-        from lampbench.adapters import adapter_bytes
+        from lampbench.models.adapters import adapter_bytes
 
         return adapter_bytes(self._module.get_submodule("llm"), USER) if len(example.item_rows) else 0
 
@@ -186,7 +186,7 @@ class Method(lampbench.method.Method):
 
     def train_user(self, bench: Bench, pairs: Sequence[Pair]) -> Weights:
         """The adapter that these pairs make: the same whoever was trained before."""
-        from lampbench.adapters import activate, adapter_weights, set_adapter_weights
+        from lampbench.models.adapters import activate, adapter_weights, set_adapter_weights
         from lampbench.training import settings_from, train
 
         c, module = self.config, self._module

@@ -27,10 +27,8 @@ from torch.nn import functional as F
 
 from lampbench.constraints import Count, PositiveInt
 from lampbench.errors import RequestError
-from lampbench.history import gather
-from lampbench.method import Bench, ProfileConfig
-from lampbench.prompts import Fields, history_text, pplug_query
-from lampbench.softprompt import (
+from lampbench.families.batched_history import gather
+from lampbench.families.soft_prompt import (
     InstructionTokens,
     SoftPromptConfig,
     SoftPromptMethod,
@@ -39,10 +37,12 @@ from lampbench.softprompt import (
     mlp,
     start_scale,
 )
+from lampbench.method import Bench, ProfileConfig
+from lampbench.prompts import Fields, history_text, pplug_query
 
 if TYPE_CHECKING:
+    from lampbench.caches.item_vectors import ItemVectors
     from lampbench.data import Example
-    from lampbench.vectors import ItemVectors
 
 BGE_PREFIX = "Represent this sentence for searching relevant passages:"
 

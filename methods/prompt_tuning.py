@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from lampbench.constraints import PositiveInt
-from lampbench.method import Bench
-from lampbench.softprompt import (
+from lampbench.families.soft_prompt import (
     InstructionTokens,
     SoftPromptConfig,
     SoftPromptMethod,
     SoftQuestion,
     start_scale,
 )
+from lampbench.method import Bench
 
 if TYPE_CHECKING:
     from lampbench.data import Example

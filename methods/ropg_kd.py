@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from lampbench.constraints import PositiveFloat
-from lampbench.tuned_retriever import TunedRetriever, TunedRetrieverConfig, masked_log_softmax
+from lampbench.families.tuned_retriever import TunedRetriever, TunedRetrieverConfig, masked_log_softmax
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lampbench.tuned_retriever import TunedRetriever, TunedRetrieverConfig, masked_log_softmax
+from lampbench.families.tuned_retriever import TunedRetriever, TunedRetrieverConfig, masked_log_softmax
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from lampbench.families.retriever_selection import SelectionConfig, SelectionMethod
 from lampbench.method import Bench, Prediction
-from lampbench.selection import SelectionConfig, SelectionMethod
 
 if TYPE_CHECKING:
     from lampbench.data import Example

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from lampbench.record import Record
+    from lampbench.records.record import Record
 
 # No test may reach a hub, and progress bars of libraries do not belong in test output.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -39,7 +39,7 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """LaMP-mini with a handful of questions per split, in both settings."""
-    from lampbench.synthetic import Knobs, write_suite
+    from lampbench.mini.generator import Knobs, write_suite
 
     folder = tmp_path_factory.mktemp("tiny-data")
     for setting in ("user", "time"):
@@ -61,7 +61,7 @@ def tiny_texts(tiny_data: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def tiny_llm(tmp_path_factory: pytest.TempPathFactory, tiny_texts: list[str]) -> Path:
     """A T5 of random weights that knows the tiny data's words; its answers are nonsense."""
-    from lampbench.tiny import write_tiny_llm
+    from lampbench.mini.tiny_models import write_tiny_llm
 
     return write_tiny_llm(tmp_path_factory.mktemp("models") / "tiny-t5", tiny_texts)
 
@@ -69,7 +69,7 @@ def tiny_llm(tmp_path_factory: pytest.TempPathFactory, tiny_texts: list[str]) ->
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_texts: list[str]) -> Path:
     """A BERT of random weights with mean pooling."""
-    from lampbench.tiny import write_tiny_encoder
+    from lampbench.mini.tiny_models import write_tiny_encoder
 
     return write_tiny_encoder(tmp_path_factory.mktemp("models") / "tiny-bert", tiny_texts)
 
@@ -78,7 +78,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_texts: list[str]
 def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """A command in this process: exit status, standard output, standard error."""
 
-    from lampbench.cli import main
+    from lampbench.cli.app import main
 
     def call(*words: object) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -119,7 +119,7 @@ def folder(tmp_path: Path, tiny_llm: Path, tiny_encoder: Path, tiny_data: Path) 
 @pytest.fixture
 def run_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Record]]:
     """`run` with that preset and those methods, quietly."""
-    from lampbench.runner import run
+    from lampbench.runner.run import run
 
     monkeypatch.setenv("FITS", str(folder / "fits"))
 

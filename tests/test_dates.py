@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lamp_files import INPUTS, item, write_split
 
-from lampbench.audit import audit
+from lampbench.data.audit import audit
 from lampbench.dates import parse_date, read_dates, undated_rows
-from lampbench.prediction_log import read_predictions
 from lampbench.prompts import item_text
-from lampbench.record import Record
-from lampbench.runner import run
+from lampbench.records.predictions import read_predictions
+from lampbench.records.record import Record
+from lampbench.runner.run import run
 
 DAY = (2011, 5, 3)
 MOMENT = (2022, 9, 8, 15, 0, 21)

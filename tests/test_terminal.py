@@ -13,10 +13,10 @@ import pytest
 from made_commands import Command
 from made_results import add_run
 
-from lampbench.compare import compare, comparison_table
-from lampbench.record import write_record
-from lampbench.results_folder import load_records
-from lampbench.summary import results_table
+from lampbench.records.record import write_record
+from lampbench.records.results_folder import load_records
+from lampbench.report.compare import compare, comparison_table
+from lampbench.report.run_table import results_table
 from lampbench.terminal import printable, printable_lines
 
 CLEAR = "\x1b[2J"
@@ -201,7 +201,7 @@ def test_the_end_of_a_run_by_a_strangers_exit_is_told(
     def leave(*_: object, **__: object) -> None:
         sys.exit(0)
 
-    monkeypatch.setattr("lampbench.runner.run", leave)
+    monkeypatch.setattr("lampbench.runner.run.run", leave)
     status, out, err = command("run", "--method", "bm25")
     assert (status, out) == (1, "")
     assert err == "error: ended half-way by SystemExit: 0 in the code of a method or library\n"
@@ -209,7 +209,7 @@ def test_the_end_of_a_run_by_a_strangers_exit_is_told(
 
 def test_a_traceback_is_harmless_too(tmp_path: Path) -> None:
     code = (
-        "import lampbench.registry as r, lampbench.cli as c\n"
+        "import lampbench.method.registry as r, lampbench.cli.app as c\n"
         "def stumble(*_): raise ZeroDivisionError('\\x1b[2J')\n"
         "r.list_methods = stumble\n"
         "c.main(['list', 'methods'])\n"

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lampbench import lexicon
+from lampbench.mini import lexicon
+from lampbench.mini.generator import Knobs, Question, user_questions
+from lampbench.mini.personas import Asked, Citation, Document, Domain
 from lampbench.mini.tokenizer import words
 from lampbench.mini.warmup import Example, blanks
-from lampbench.personas import Asked, Citation, Document, Domain
-from lampbench.prompts import item_text, personalized_prompt, query
+from lampbench.prompts.texts import item_text, personalized_prompt, query
 from lampbench.retrieval import rank_bm25
-from lampbench.synthetic import Knobs, Question, user_questions
 from lampbench.tasks import TASKS, Task
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import re
 import string
 from typing import Any
 
-from lampbench.synthetic import Knobs, user_questions
+from lampbench.mini.generator import Knobs, user_questions
 from lampbench.tasks import TASKS
 
 PAD, EOS, UNK, CLS, SEP = "<pad>", "</s>", "<unk>", "[CLS]", "[SEP]"

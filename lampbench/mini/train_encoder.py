@@ -26,13 +26,13 @@ from typing import Annotated, Any
 
 import typer
 
-from lampbench import lexicon
+from lampbench.mini import lexicon
 from lampbench.mini.circuits import word_vectors
 from lampbench.mini.examples import COUNTED_USERS, counted_texts
+from lampbench.mini.generator import Knobs, user_questions
 from lampbench.mini.tokenizer import build_tokenizer, vocabulary, words
-from lampbench.prompts import history_text, item_text
+from lampbench.prompts.texts import history_text, item_text
 from lampbench.retrieval import rank_dense
-from lampbench.synthetic import Knobs, user_questions
 from lampbench.tasks import TASKS, Task
 
 TRAINING_SEED, HELD_OUT_SEED = 990_001, 991_001

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lampbench import lexicon
+from lampbench.mini import lexicon
 
 INSTRUCTION_WORDS = tuple(
     "repeat the words backwards what comes after before in first last word of fill pattern with blank which list has "

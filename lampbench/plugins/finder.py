@@ -17,8 +17,8 @@ from types import ModuleType
 from typing import TypeVar
 
 from lampbench.errors import RequestError, described, unknown
-from lampbench.imports import find_module
-from lampbench.paths import expanded
+from lampbench.files.folders import expanded
+from lampbench.plugins.import_check import find_module
 
 OWN = "lampbench"
 """The origin of what comes with lampbench."""

@@ -18,11 +18,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lampbench.code_print import file_print
 from lampbench.errors import RequestError, unknown
-from lampbench.imports import import_fault, read_with
-from lampbench.paths import expanded
+from lampbench.files.folders import expanded
+from lampbench.plugins.code_fingerprint import file_print
 from lampbench.plugins.finder import OWN, Candidate, Finder, Folders, PluginFile, changed, once, package_of
+from lampbench.plugins.import_check import import_fault, read_with
 from lampbench.tasks.base import KNOWN, NAME, NAMES, Metric, Task, is_known, known_metric
 
 FINDER = Finder(

@@ -1,0 +1,239 @@
+"""What a method is: how to personalize one frozen LLM, in one file.
+
+A method file holds a `Config` dataclass and a `Method` class; the bench (`lampbench.method.bench.Bench`) is all that
+they may use:
+
+    @dataclass(frozen=True)
+    class Config(RetrievalConfig):
+        use_date: bool = False  # whether the item text ends in its date
+
+    class Method(RetrievalMethod):
+        name = "mine"
+        summary = "One line that `lampbench list methods` shows"
+        paper = "arXiv:…"
+        config: Config
+
+        def rank(self, bench, example):
+            return rank_bm25(query(bench.task, example.input), [item["text"] for item in example.profile])
+
+What a method is given is what it may know: questions without outputs, and the items of their profiles and of the
+train split (`lampbench.runner.questions`). It answers by `bench.generate`, and asks for anything else by `bench.ask`.
+
+This module is read by every method file and imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import tee
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from lampbench.constraints import Checked, PositiveInt
+from lampbench.method.bench import Bench, RunSettings
+from lampbench.prompts.texts import Fields
+from lampbench.records.prediction import Prediction
+
+if TYPE_CHECKING:
+    import torch
+
+    from lampbench.data.dataset import Example, Split
+    from lampbench.models.llm import FrozenLLM
+    from lampbench.training.loop import TrainReport
+
+__all__ = [
+    "Bench",
+    "Method",
+    "NoConfig",
+    "Prediction",
+    "ProfileConfig",
+    "RetrievalConfig",
+    "RetrievalMethod",
+    "RunSettings",
+    "View",
+]
+
+
+View = Literal["own", "random", "empty", "shuffled-labels"]
+"""Whose history a method is shown at prediction: the user's own, that of another user drawn at random, none,
+or the user's own with its labels (tags, scores, titles) shuffled among its items."""
+
+
+@dataclass(frozen=True)
+class NoConfig(Checked):
+    """The options of a method without options."""
+
+
+@dataclass(frozen=True)
+class ProfileConfig(Checked):
+    """Options of every method that reads a profile."""
+
+    profile: View = "own"  # the history shown at prediction (random: another user's)
+
+
+@dataclass(frozen=True)
+class RetrievalConfig(ProfileConfig):
+    """Options of every method that puts retrieved items into the prompt."""
+
+    k: PositiveInt = 4  # profile items in the prompt
+    history_fields: Fields = "released"  # what of them it shows (input: only what the user was given)
+
+
+class Method:
+    """A way to personalize the frozen LLM. Subclass it as `Method` in a file of its own.
+
+    Its life, driven by the runner: `build` → `fit` (or, when it was fitted before, `restore`) → `predict`.
+    Random numbers come from `bench.rng(...)`; torch is seeded before `build` and before `fit`.
+    """
+
+    name: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    paper: ClassVar[str] = ""
+
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Named settings of options: `{"dated": {"use_date": True}}` is run as `--method NAME+dated`.
+
+    Every method has those of `lampbench.method.variants` besides, as far as it has their options.
+    """
+
+    reads_profile: ClassVar[bool] = True
+    """False for a method without a user: what personalization is measured against."""
+
+    order: ClassVar[int | None] = None
+    """Place among the columns of a table, low first; None: after those that have one."""
+
+    needs: frozenset[str] = frozenset()
+    """Models it uses besides the LLM: `encoder`, `retriever`, or the hub name or folder of another text encoder.
+    They are loaded before anything runs. Of the class; of an instance where its options decide."""
+
+    check_options: ClassVar[Mapping[str, Any]] = {}
+    """Options that make it small: `lampbench check` proves the rules with a few steps of training."""
+
+    default_config: ClassVar[type] = NoConfig
+    """The Config of a file that defines none."""
+
+    predict_options: ClassVar[frozenset[str]] = frozenset({"profile"})
+    """Options that act at prediction only: another value of them does not ask for another fit."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+        self.module: torch.nn.Module | None = None
+
+    def uses(self) -> Sequence[str] | Mapping[str, Mapping[str, Any]]:
+        """Names of the methods that this one is built on (`bench.method(name)`).
+
+        Where it asks options of them, too: `{"lora": {"retriever": "none"}}` for
+        `bench.method("lora", retriever="none")`.
+        """
+        return ()
+
+    def check_below(self, others: Mapping[str, type[Method]]) -> None:
+        """Look at the classes of the methods that this one is built on, by name, before anything is fitted.
+
+        Raises:
+            ValueError: one of them cannot serve.
+        """
+
+    def check_llm(self, llm: FrozenLLM) -> None:
+        """Look at the LLM when it is loaded, before anything is embedded or trained.
+
+        A method that needs more than answers asks here: `llm.abilities.check_soft_vectors()` and its like.
+
+        Raises:
+            RequestError: it cannot serve.
+        """
+
+    def build(self, bench: Bench) -> torch.nn.Module | None:
+        """What the method trains, with fresh weights; None if it trains nothing.
+
+        It becomes `self.module`, on the LLM's device; its trainable parameters are saved after `fit` and
+        restored later instead of fitting again.
+        """
+        return None
+
+    def fit(self, bench: Bench, train: Split) -> TrainReport | None:
+        """Learn from `train`, questions with outputs. Select on `bench.hold_out(train, n)`."""
+        return None
+
+    def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
+        """One prediction per example, in order. The examples carry no outputs."""
+        raise NotImplementedError
+
+    def alternatives(self, bench: Bench, examples: Sequence[Example]) -> Mapping[str, Iterator[Prediction]]:
+        """The answers that it chose among, by name, for a method that chooses; one per example, in order.
+
+        Asked after the predictions, whose extra `chosen` holds the name, to tell how good the choice was. What
+        they cost is not counted as the method's.
+        """
+        return {}
+
+    def bytes_per_user(self, bench: Bench, example: Example) -> int | None:
+        """Bytes that must be kept for the user of this question between questions; None: unknown."""
+        return None
+
+    def save(self, folder: Path) -> None:
+        """Write what `fit` learned into `folder`, which is empty.
+
+        By default: the trainable parameters of `self.module`.
+        """
+        if self.module is not None:
+            from lampbench.training.loop import save_trainable
+
+            save_trainable(self.module, folder / "trainable.safetensors")
+
+    def restore(self, folder: Path) -> None:
+        """Read what `save` wrote; `self.module` is freshly built."""
+        if self.module is not None:
+            from lampbench.training.loop import load_trainable
+
+            load_trainable(self.module, folder / "trainable.safetensors")
+
+
+def options_below(method: Method) -> dict[str, Mapping[str, Any]]:
+    """What a method is built on: the options that it asks of each, by name."""
+    uses = method.uses()
+    return dict(uses) if isinstance(uses, Mapping) else {name: {} for name in uses}
+
+
+def check_they_rank(others: Mapping[str, type[Method]]) -> None:
+    """For a method that uses the rankings of others.
+
+    Raises:
+        ValueError: one of them does not rank.
+    """
+    for name, other in others.items():
+        if not issubclass(other, RetrievalMethod):
+            raise ValueError(f"method '{name}' ranks nothing, so no other method can use its rankings")
+
+
+class RetrievalMethod(Method):
+    """A method that only chooses items: it says `rank`, the bench does the prompt and the generation."""
+
+    config: Any  # a RetrievalConfig
+    default_config: ClassVar[type] = RetrievalConfig
+
+    def prepare(self, bench: Bench, examples: Sequence[Example]) -> None:
+        """Called once, before the first `rank`, with all examples: the place to encode many texts at once."""
+
+    def rank(self, bench: Bench, example: Example) -> Sequence[int]:
+        """Positions in `example.profile`, best first. At least the first k; an empty profile gives none."""
+        raise NotImplementedError
+
+    def bytes_per_user(self, bench: Bench, example: Example) -> int | None:
+        """The texts of the history."""
+        return sum(len(str(value).encode()) for item in example.profile for value in item.values())
+
+    def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
+        self.prepare(bench, examples)
+        k = self.config.k
+        for_prompt, for_log = tee(list(self.rank(bench, example))[:k] for example in examples)
+        requests = (
+            bench.profile_request(example, ranking, k)
+            for example, ranking in zip(examples, for_prompt, strict=True)
+        )
+        ranked = (
+            tuple(example.item_ids[position] for position in ranking)
+            for example, ranking in zip(examples, for_log, strict=True)
+        )
+        yield from bench.generate(examples, requests, ranked=ranked)

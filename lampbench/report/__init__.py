@@ -1,0 +1,1 @@
+"""Records become tables: scores with intervals, costs, comparisons, the leaderboard."""

@@ -1,0 +1,1 @@
+"""A request becomes runs: checked, planned, fitted, asked and recorded."""
