@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 
 
 class LampbenchError(Exception):
@@ -32,6 +33,16 @@ def short(value: object, n: int = 60) -> str:
     """A value as text for a message: its beginning, if it is long, since a file may hold anything."""
     text = str(value)
     return text if len(text) <= n else f"{text[:n]}…"
+
+
+def some(names: Iterable[object], n: int = 3, more: str = "…") -> str:
+    """The first few of many names, for a message.
+
+    >>> some(["110", "111", "112", "113"])
+    '110, 111, 112, …'
+    """
+    first = list(islice(names, n + 1))
+    return ", ".join([*map(str, first[:n]), *([more] if len(first) > n else [])])
 
 
 def unknown(kind: str, value: object, allowed: Iterable[str]) -> RequestError:

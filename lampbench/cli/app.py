@@ -269,8 +269,8 @@ def show(
 def score(
     predictions: Annotated[Path, typer.Argument(help="a predictions file, a folder or a zip of them")],
     golds: Annotated[Path, typer.Argument(help="the outputs file, or a folder or zip of them")],
-    profile: Annotated[
-        str, typer.Option(help="official, or pplug: the rules of its released code")
+    rules: Annotated[
+        str, typer.Option("--rules", "--profile", help="official, or pplug: the rules of its released code")
     ] = "official",
     task: Annotated[str | None, typer.Option("--task", "-t", help="the task, if no file names it")] = None,
     tasks_dir: TasksDir = None,
@@ -279,13 +279,13 @@ def score(
     """Score prediction files in the official schema against golds."""
     from lampbench.data.prediction_files import score_folder
 
-    found = score_folder(predictions, golds, profile, task)
+    found = score_folder(predictions, golds, rules, task)
     scores, skipped = found.scores, found.skipped
     if json:
         values = {name: {"metrics": s.metrics, "counts": s.counts} for name, s in scores.items()}
-        print_json({"profile": profile, "tasks": values, "skipped": skipped})
+        print_json({"profile": rules, "tasks": values, "skipped": skipped})
         return
-    from lampbench.metrics.rules import TOKENLESS
+    from lampbench.metrics.rouge import TOKENLESS
     from lampbench.tasks import metric
 
     tokenless = [n for n in ("tokenless", "tokenless_golds") if any(s.counts.get(n) for s in scores.values())]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lampbench.cli.common import TasksDir, print_json, print_table
-from lampbench.errors import RequestError
+from lampbench.errors import RequestError, some
 
 if TYPE_CHECKING:
     from lampbench.plugins.file_reader import Option
@@ -196,7 +196,7 @@ def find_run(name: str, results: Path) -> Record:
         return records[found[0]]
     listed = f"all {len(records)}: lampbench list runs --results {results}"
     if found:
-        raise RequestError(f"run '{name}' is one of {len(found)}: name {_some(found)}; {listed}")
+        raise RequestError(f"run '{name}' is one of {len(found)}: name {some(found)}; {listed}")
     parts = name.count("/") + 1
     pieces = {
         "/".join(words[at : at + parts])
@@ -206,11 +206,6 @@ def find_run(name: str, results: Path) -> Record:
     near = difflib.get_close_matches(name, sorted(pieces), n=1)
     hint = f" did you mean '{near[0]}'?" if near else ""
     raise RequestError(f"unknown run '{name}':{hint} {listed}")
-
-
-def _some(names: Sequence[str], most: int = 3) -> str:
-    """The first names: of hundreds, an example tells more than the list."""
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
 def record_rows(record: Record) -> list[tuple[str, str]]:

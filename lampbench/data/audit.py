@@ -30,7 +30,7 @@ from lampbench.data.official_json import (
 from lampbench.dates import read_dates
 from lampbench.errors import RequestError
 from lampbench.metrics.constant_floors import constant_floors
-from lampbench.metrics.rules import is_tokenless
+from lampbench.metrics.known import answer_kind
 from lampbench.prompts.texts import own_text
 from lampbench.tasks import SPLITS, Task, get_task
 
@@ -61,7 +61,7 @@ def audit(
     advance = told_in_megabytes(on_progress, total)
 
     def opened(path: Path) -> SourceFile:
-        return SourceFile(path, files.remedy, advance(path))
+        return SourceFile(path, files.again, advance(path))
 
     return Audit(
         task.name,
@@ -77,6 +77,7 @@ class _SplitReader:
     def __init__(self, files: TaskFiles, split: SplitFiles) -> None:
         self._files = files
         self._task = files.task
+        self._kind = answer_kind(files.task)
         self._split = split
         self._report = SplitAudit(
             split.split, published=files.task.counts.get((files.setting, split.split), 0)
@@ -122,10 +123,8 @@ class _SplitReader:
             self._report.golds += 1
             if not output.strip():
                 self._count("empty_golds", id)
-            elif self._task.labels and output.strip() not in self._task.labels:
-                self._count("foreign_golds", id)
-            elif self._task.kind == "generation" and is_tokenless(output):
-                self._count("tokenless_golds", id)
+            elif finding := self._kind.gold_finding(self._task, output):
+                self._count(finding, id)
             self._look_for_control_tokens(id, output)
         if problem := task_problem(self._task, self._files.setting, source.task):
             self._report.broken.append(f"{source.path} {problem}")
@@ -189,7 +188,7 @@ class _SplitReader:
                 self._count("own_input_in_profile", question.id)
         # A label is bound to occur in histories; a free text is not.
         gold = self._golds.get(question.id, "").strip()
-        if task.kind == "generation" and gold:
+        if self._kind.free and gold:
             wording = task.output_field or task.text_field
             if gold in _texts(question, wording):
                 self._count("gold_in_profile", question.id)

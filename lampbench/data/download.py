@@ -53,15 +53,12 @@ class Downloaded:
 
 
 def official_url(task: Task, setting: str, split: str, kind: str, base_url: str = BASE_URL) -> str:
-    """The address of a file. `kind` is `questions` or `outputs`.
-
-    LaMP-2 is the movie task, which the host keeps under `new/`; without it comes the deprecated news task.
-    """
+    """The address of a file. `kind` is `questions` or `outputs`."""
     parts = [
         base_url.rstrip("/"),
         *(["time"] if setting == "time" else []),
         task.official_name,
-        *(["new"] if task.number == 2 else []),
+        *([task.files.inner] if task.files.inner else []),
         split,
         f"{split}_{kind}.json",
     ]
@@ -98,7 +95,8 @@ def download(
         say: told if another process is waited for.
 
     Raises:
-        RequestError: unknown setting or split, `offline` and files are missing, or `output` cannot be written to.
+        RequestError: unknown setting or split, a task that is not on the host, `offline` and files are missing, or
+            `output` cannot be written to.
         RunError: a file could not be had, with the reason; what came of it is kept where that can help.
     """
     task = get_task(task)
@@ -108,6 +106,8 @@ def download(
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
     folder = expanded(output) / setting / task.official_name
+    if not task.files.hosted:
+        raise RequestError(f"{task.name} is not on the host of LaMP: put its official files into {folder}")
     wanted = [
         (folder / f"{split}_{kind}.json", official_url(task, setting, split, kind, base_url))
         for split in splits

@@ -66,22 +66,23 @@ class TaskFiles:
 
     @property
     def remedy(self) -> str:
-        """The command that fetches the files."""
-        return (
-            f"lampbench data download --task {self.task.name} --setting {self.setting} "
-            f"--data {shlex.quote(str(self.data_dir))}"
-        )
+        """How to get the files."""
+        return _remedy(self.task, self.setting, self.data_dir, "get it with")
+
+    @property
+    def again(self) -> str:
+        """How to get files that are broken."""
+        return _remedy(self.task, self.setting, self.data_dir, "get it again with")
 
     def missing(self, split: str) -> RequestError:
         """The error for a split that cannot be used: which file, where it was looked for, how to get it."""
         files = self.splits[split]
         where = f"{self.task.name} ({self.setting} setting) has no usable {split} split"
         if files.paths:
-            return RequestError(f"{where}: {files.problem}; get it with: {self.remedy}")
+            return RequestError(f"{where}: {files.problem}; {self.remedy}")
         names = f"{files.questions.name}" + ("" if split == "test" else f" and {files.outputs.name}")
         return RequestError(
-            f"{where} in {self.data_dir}: looked for {names} in {_listed(self.folders)}; "
-            f"get it with: {self.remedy}"
+            f"{where} in {self.data_dir}: looked for {names} in {_listed(self.folders)}; {self.remedy}"
         )
 
     def nothing(self) -> RequestError:
@@ -97,16 +98,15 @@ class TaskFiles:
         if find_files(self.data_dir, self.task, other).present:
             hint = f" (the folder holds it in the {other} setting: --setting {other})"
         return RequestError(
-            f"no {self.task.name} ({self.setting} setting) in {self.data_dir}{hint}: {found}; "
-            f"get it with: {self.remedy}"
+            f"no {self.task.name} ({self.setting} setting) in {self.data_dir}{hint}: {found}; {self.remedy}"
         )
 
 
 def find_files(data_dir: str | Path, task: Task, setting: str) -> TaskFiles:
     """The files of a task, in the layouts in which people keep them.
 
-    `<data>/<setting>/LaMP_<n>/` is what lampbench writes. Also found: the layout of the official host (a
-    folder per split, `time/` in front, LaMP-2 under `new/`), `LaMP_time_<n>/` as in the code of Persona-Plug,
+    `<data>/<setting>/LaMP_<n>/` is what lampbench writes (`Task.files` has the names). Also found: the layout of
+    the official host (a folder per split, `time/` in front, the task's `inner` folder), the task's `time_folder`,
     `LaMP_<n>/` at the top (setting `user`), and a data folder that is itself `user/`, `time/` or the task's.
 
     Raises:
@@ -118,10 +118,8 @@ def find_files(data_dir: str | Path, task: Task, setting: str) -> TaskFiles:
     if data.exists() and not data.is_dir():
         raise RequestError(f"data folder {data} is a file, not a folder: name a folder with --data")
     if not data.is_dir():
-        raise RequestError(
-            f"data folder {data} does not exist; to fetch the data into it: lampbench data download "
-            f"--task {task.name} --setting {setting} --data {shlex.quote(str(data))}"
-        )
+        remedy = _remedy(task, setting, data, "to fetch the data into it")
+        raise RequestError(f"data folder {data} does not exist; {remedy}")
     folders = tuple(_folders(data, task, setting))
     chosen = next((folder for folder in folders if _holds_any(folder)), folders[0])
     return TaskFiles(data, task, setting, folders, {split: _split_files(chosen, split) for split in SPLITS})
@@ -134,12 +132,12 @@ def has_files(data_dir: str | Path, task: Task, setting: str) -> bool:
 
 
 def _folders(data: Path, task: Task, setting: str) -> Iterator[Path]:
-    plain, timed = f"LaMP_{task.number}", f"LaMP_time_{task.number}"
+    plain, timed = task.official_name, task.files.time_folder
     top = data.resolve()
     folders = [data / setting / plain]
-    if setting == "time":
+    if setting == "time" and timed:
         folders += [data / "time" / timed, data / timed]
-    # A plain LaMP_<n> belongs to the user setting, unless it lies in a folder that says otherwise.
+    # A plain name belongs to the user setting, unless it lies in a folder that says otherwise.
     if (top.name == "time") == (setting == "time"):
         folders.append(data / plain)
     if top.name == timed and setting == "time":
@@ -147,10 +145,16 @@ def _folders(data: Path, task: Task, setting: str) -> Iterator[Path]:
     if top.name == plain and (top.parent.name == "time") == (setting == "time"):
         folders.append(data)
     for folder in folders:
-        # The host keeps today's LaMP-2 (movie tags) under new/ and the deprecated one (news) above it.
-        if task.number == 2:
-            yield folder / "new"
+        if task.files.inner:
+            yield folder / task.files.inner
         yield folder
+
+
+def _remedy(task: Task, setting: str, data: Path, how: str) -> str:
+    if not task.files.hosted:
+        return f"put its official files into {data / setting / task.official_name}"
+    folder = shlex.quote(str(data))
+    return f"{how}: lampbench data download --task {task.name} --setting {setting} --data {folder}"
 
 
 def _places(folder: Path, split: str, kind: str) -> tuple[Path, Path]:

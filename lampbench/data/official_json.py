@@ -11,7 +11,6 @@ import codecs
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,12 @@ from types import TracebackType
 from typing import Any
 
 from lampbench.data.output_entries import OutputEntries, names
-from lampbench.errors import RequestError, short
+from lampbench.errors import RequestError, short, some
 from lampbench.files.bounded_json import BadJson
 from lampbench.files.json_stream import BEGINNING, JsonStream, foreign_format
 from lampbench.files.regular_file import open_regular
 from lampbench.files.typed_json import WrongShape, kind_of
-from lampbench.metrics.rules import parse_rating
+from lampbench.metrics.known import answer_kind
 from lampbench.tasks import Task
 
 # Called with what is done and what is to do, in megabytes, and the name of the file; fits `Bar.update`.
@@ -45,7 +44,7 @@ class SourceFile:
 
     Args:
         path: the file.
-        remedy: the command that fetches it again, for error messages.
+        remedy: how to get it again, for error messages.
         on_read: called with the number of bytes of each block.
 
     Attributes:
@@ -107,7 +106,7 @@ class SourceFile:
         beginning = self._file.read(BEGINNING)
         self._file.seek(0)
         if problem := foreign_format(beginning):
-            raise RequestError(f"{self.path} {problem}; get it again with: {self.remedy}")
+            raise RequestError(f"{self.path} {problem}; {self.remedy}")
         first = beginning.removeprefix(codecs.BOM_UTF8).lstrip()[:1].decode()
         if first not in brackets:
             found = {"{": "an object", "[": "a list"}.get(first, "a single value")
@@ -163,7 +162,7 @@ class SourceFile:
         problem, reason = "cannot be read as JSON", str(error)
         if error.cut:
             problem, reason = "is not whole JSON", "the file ends too early, so it was cut off"
-        return RequestError(f"{self.path} {problem} {place}: {reason}; get it again with: {self.remedy}")
+        return RequestError(f"{self.path} {problem} {place}: {reason}; {self.remedy}")
 
 
 def told_in_megabytes(on_progress: OnProgress | None, total: int) -> Callable[[Path], Callable[[int], None]]:
@@ -229,8 +228,8 @@ def parse_gold(task: Task, entry: Any) -> tuple[str, str]:
     """The id and the text of a gold entry; a number counts as its text.
 
     Raises:
-        Malformed: it lacks a field, or its output is no text, or no rating where the task has ratings: nothing
-            could be scored by it.
+        Malformed: it lacks a field, or nothing could be scored by its output: it is no text, or no rating where
+            the task has ratings.
     """
     if not isinstance(entry, dict):
         raise Malformed(f"is {kind_of(entry)}, not an object")
@@ -240,8 +239,9 @@ def parse_gold(task: Task, entry: Any) -> tuple[str, str]:
     output = entry["output"]
     if output is None or isinstance(output, bool | list | dict):
         raise Malformed(f"its 'output' is {kind_of(output)}, not text")
-    if task.kind == "rating" and parse_rating(str(output)) is None:
-        raise Malformed(f"its 'output' is {short(output)!r}, not a rating")
+    kind = answer_kind(task)
+    if kind.golds(task, [str(output)]) == [None]:
+        raise Malformed(f"its 'output' is {short(output)!r}, {kind.no_gold}")
     return parse_id(entry["id"]), str(output)
 
 
@@ -261,19 +261,14 @@ def parse_id(value: Any) -> str:
 
 
 def task_problem(task: Task, setting: str, name: Any) -> str | None:
-    """What is wrong with the `task` of an outputs file; None if it names this task, or none at all.
-
-    The ids of the time split count the tasks on from 7 (LaMP-1 is number 8 there), so such a name is accepted
-    too.
-    """
+    """What is wrong with the `task` of an outputs file; None if it names this task, or none at all."""
     if name is None:
         return None
-    match = re.fullmatch(r"LaMP[-_ ]?(?:time[-_ ]?)?(\d+)[-_ ]?[A-Za-z]*", str(name).strip(), re.IGNORECASE)
-    number = task.number or 0
-    allowed = {number} | ({number + 7} if setting == "time" else set())
-    if match and int(match.group(1)) in allowed:
-        return None
-    return f"is for task {short(name)!r}, not '{task.official_name}'"
+    if task.files.is_meant is not None:
+        meant = task.files.is_meant(str(name), setting)
+    else:
+        meant = str(name).strip() in (task.official_name, task.name)
+    return None if meant else f"is for task {short(name)!r}, not '{task.official_name}'"
 
 
 def item_content(task: Task, item: Mapping[str, Any]) -> tuple[str | None, ...]:
@@ -297,8 +292,7 @@ def item_id(item: Mapping[str, Any]) -> str:
 
 def show_ids(ids: Iterable[str], n: int = 3) -> str:
     """The first few ids, for a message."""
-    listed = list(ids)
-    return ", ".join(repr(short(id)) for id in listed[:n]) + (", ..." if len(listed) > n else "")
+    return some((repr(short(id)) for id in ids), n, "...")
 
 
 def _item_problem(task: Task, item: Any) -> str | None:
@@ -308,11 +302,9 @@ def _item_problem(task: Task, item: Any) -> str | None:
         return f"lacks the field 'id' (it has {names(item)})"
     for field in task.item_fields:
         if field not in item:
-            if task.number == 2 and "category" in item:
-                return (
-                    f"has {names(item)}: this is the deprecated LaMP-2 (news categories), not movie "
-                    "tagging, which the host keeps under LaMP_2/new"
-                )
+            for other, meaning in task.files.older_items.items():
+                if other in item:
+                    return f"has {names(item)}: {meaning}"
             return f"(id '{short(item['id'])}') lacks the field '{field}' (it has {names(item)})"
     return None
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from lampbench.errors import short
+from lampbench.errors import short, some
 from lampbench.files.json_stream import JsonStream
 from lampbench.files.typed_json import WrongShape
 
@@ -62,5 +61,4 @@ class OutputEntries:
 
 def names(record: Mapping[str, Any], n: int = 8) -> str:
     """The names in an object, for a message: the first few, each in part where it is long."""
-    listed = [short(name, 40) for name in itertools.islice(record, n)]
-    return ", ".join(listed) + (", …" if len(record) > n else "") or "nothing"
+    return some((short(name, 40) for name in record), n) or "nothing"

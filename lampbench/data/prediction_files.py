@@ -4,14 +4,13 @@ The official schema is the same for golds and, oddly, predictions:
 `{"task": "LaMP_3", "golds": [{"id": "...", "output": "..."}]}`. Lines or a list of `{"id", "output"}`, as in
 the predictions.jsonl of a run, are read too; these do not say their task, and files of the official schema may
 leave it out: then the path says it, or the caller. The official script takes all seven
-tasks or none; here a folder may hold any of them. LaMP-6 needs a licensed corpus and is skipped by name.
+tasks or none; here a folder may hold any of them, and tasks that lampbench leaves out are skipped by name.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -25,10 +24,9 @@ from lampbench.files.bounded_json import BadJson
 from lampbench.files.folders import expanded
 from lampbench.files.json_stream import BEGINNING, foreign_format
 from lampbench.files.typed_json import WrongShape
-from lampbench.metrics.rules import Score, check_ids, score
+from lampbench.metrics.scoring import Score, check_ids, score
 from lampbench.tasks import TASKS, Task, get_task
-
-AVOCADO = "needs the licensed Avocado corpus and is not scored here"
+from lampbench.tasks.spelling import LEFT_OUT, task_in, task_named
 
 
 @dataclass(frozen=True)
@@ -94,15 +92,18 @@ def write_predictions_file(
 def score_files(
     predictions: str | os.PathLike[str],
     golds: str | os.PathLike[str],
-    profile: str = "official",
+    rules: str = "official",
     task: str | Task | None = None,
+    *,
+    profile: str | None = None,
 ) -> Score:
     """Scores one prediction file against one gold file.
 
     Args:
         predictions, golds: the files; see read_predictions_file.
-        profile: the rules; see metrics.score.
+        rules: of scoring; see metrics.score.
         task: needed only where neither file names its task, nor the path of either.
+        profile: another name of `rules`.
 
     Raises:
         RequestError: a file that cannot be used, files of different tasks, ids that do not match.
@@ -117,14 +118,16 @@ def score_files(
         raise RequestError(
             f"neither {predicted.source} nor {gold.source} names its task: say which it is with --task"
         )
-    return _score(name, predicted, gold, profile)
+    return _score(name, predicted, gold, profile or rules)
 
 
 def score_folder(
     predictions: str | os.PathLike[str],
     golds: str | os.PathLike[str],
-    profile: str = "official",
+    rules: str = "official",
     task: str | Task | None = None,
+    *,
+    profile: str | None = None,
 ) -> FolderScore:
     """Scores every prediction file that it finds, each against the golds of its task.
 
@@ -134,40 +137,29 @@ def score_folder(
         golds: a folder, a zip or a single file, in the official schema. Names do not matter: a data folder
             with `LaMP_3/dev_outputs.json` will do. Where a task has several gold files, as for several
             splits, the one with the ids of the predictions counts.
-        profile: the rules; see metrics.score.
+        rules: of scoring; see metrics.score.
         task: of prediction files that name none, in their paths neither, and of a single gold file that names
             none.
+        profile: another name of `rules`.
 
     Raises:
         RequestError: nothing to score, a prediction file that cannot be used or is for another task, two for
             one task, no golds for a task or contradicting ones, ids that do not match.
     """
+    rules = profile or rules
     predictions, golds = expanded(predictions), expanded(golds)
     if is_plain_file(predictions) and is_plain_file(golds):
-        only = score_files(predictions, golds, profile, task)
+        only = score_files(predictions, golds, rules, task)
         return FolderScore({only.task: only}, {}, tuple(name for name in TASKS if name != only.task))
     wanted = get_task(task).name if task is not None else None
     sources = _prediction_sources(find_sources(predictions))
-    predicted: dict[str, Outputs] = {}
-    for source in sources:
-        outputs = _read(source, None)
-        name = outputs.task or _task_in_path(source.path) or wanted
-        if name is None:
-            raise RequestError(
-                f"{source.name}: names no task, and neither does its path: say which it is with --task"
-            )
-        if wanted and name != wanted:
-            raise RequestError(f"{source.name}: is for {name}, not {wanted}")
-        if name in predicted:
-            raise RequestError(f"two prediction files for {name}: {predicted[name].source} and {source.name}")
-        predicted[name] = outputs
-    skipped = {name: AVOCADO for name in predicted if name == "LaMP-6"}
-    for name in sorted(predicted.keys() - TASKS.keys() - skipped.keys()):
-        raise RequestError(f"{predicted[name].source}: {unknown('task', name, TASKS)}")
+    predicted = _by_task(sources, wanted)
     if not predicted:
         raise RequestError(f"no prediction files (.json or .jsonl) in {predictions}")
+    skipped = {name: LEFT_OUT[name] for name in predicted if name in LEFT_OUT}
     if not predicted.keys() - skipped.keys():
-        raise RequestError(f"nothing to score in {predictions}: LaMP-6 {AVOCADO}")
+        reasons = ", ".join(f"{name} {reason}" for name, reason in skipped.items())
+        raise RequestError(f"nothing to score in {predictions}: {reasons}")
 
     # Predictions have the schema of golds: found among the golds, they would be scored against themselves.
     own = {os.path.realpath(source.path) for source in sources}
@@ -182,15 +174,35 @@ def score_folder(
             reasons = f"; not usable there: {'; '.join(unusable[:3])}" if unusable else ""
             raise RequestError(f"no golds for {name} in {golds}{reasons}")
         gold = _choose(name, candidates[name], predicted[name])
-        scores[name] = _score(name, predicted[name], gold, profile)
+        scores[name] = _score(name, predicted[name], gold, rules)
     return FolderScore(scores, skipped, tuple(name for name in TASKS if name not in predicted))
 
 
-def _score(name: str, predicted: Outputs, gold: Outputs, profile: str) -> Score:
-    if name == "LaMP-6":
-        raise RequestError(f"{predicted.source}: LaMP-6 {AVOCADO}")
+def _by_task(sources: Sequence[Source], wanted: str | None) -> dict[str, Outputs]:
+    """The predictions in some files by the name of their task, which is `wanted` where nothing tells it."""
+    predicted: dict[str, Outputs] = {}
+    for source in sources:
+        outputs = _read(source, None)
+        name = outputs.task or _task_in_path(source.path) or wanted
+        if name is None:
+            raise RequestError(
+                f"{source.name}: names no task, and neither does its path: say which it is with --task"
+            )
+        if wanted and name != wanted:
+            raise RequestError(f"{source.name}: is for {name}, not {wanted}")
+        if name in predicted:
+            raise RequestError(f"two prediction files for {name}: {predicted[name].source} and {source.name}")
+        predicted[name] = outputs
+    for name in sorted(predicted.keys() - TASKS.keys() - LEFT_OUT.keys()):
+        raise RequestError(f"{predicted[name].source}: {unknown('task', name, TASKS)}")
+    return predicted
+
+
+def _score(name: str, predicted: Outputs, gold: Outputs, rules: str) -> Score:
+    if name in LEFT_OUT:
+        raise RequestError(f"{predicted.source}: {name} {LEFT_OUT[name]}")
     check_ids(predicted.texts, gold.texts, predicted.source, gold.source)
-    return score(name, predicted.texts, gold.texts, profile)
+    return score(name, predicted.texts, gold.texts, rules)
 
 
 def _choose(name: str, candidates: Sequence[Outputs], predicted: Outputs) -> Outputs:
@@ -242,10 +254,8 @@ def _prediction_sources(sources: Sequence[Source]) -> list[Source]:
 
 def _task_in_path(path: PurePosixPath) -> str | None:
     """The task in a file's name or, failing that, the one that the nearest folder is named after."""
-    found = re.search(r"lamp[-_ ]?(\d)(?!\d)", path.name, flags=re.IGNORECASE)
-    for folder in reversed(path.parent.parts):
-        found = found or re.fullmatch(r"lamp[-_ ]?(\d)", folder, flags=re.IGNORECASE)
-    return f"LaMP-{found.group(1)}" if found else None
+    names = (task_in(path.name), *(task_named(folder) for folder in reversed(path.parent.parts)))
+    return next(filter(None, names), None)
 
 
 def _read(source: Source, task: str | Task | None) -> Outputs:
@@ -254,7 +264,7 @@ def _read(source: Source, task: str | Task | None) -> Outputs:
             raise RequestError(f"{source.name}: {problem}")
         entries = OutputEntries(file.read)
         texts = _texts(source.name, entries)
-    name = None if entries.task is None else _task_name(entries.task)
+    name = None if entries.task is None else task_named(str(entries.task), numbers=True) or str(entries.task)
     wanted = get_task(task).name if task is not None else None
     if wanted and name and name != wanted:
         raise RequestError(f"{source.name}: is for {name}, not {wanted}")
@@ -290,9 +300,3 @@ def _texts(source: str, entries: OutputEntries) -> dict[str, str]:
 def _is_text(value: object) -> bool:
     """Numbers pass for text: some tools write ids and ratings as numbers."""
     return isinstance(value, (str, int, float)) and not isinstance(value, bool)
-
-
-def _task_name(written: object) -> str:
-    """`LaMP-3` for the spellings of it; what is no LaMP task stays as written."""
-    found = re.fullmatch(r"(?:lamp)?[-_ ]?(\d)", str(written).strip(), flags=re.IGNORECASE)
-    return f"LaMP-{found.group(1)}" if found else str(written)

@@ -198,14 +198,14 @@ def _prepare_split(
 ) -> dict[str, Any]:
     golds: dict[str, str] | None = None
     if split.outputs.is_file():
-        with SourceFile(split.outputs, files.remedy, advance(split.outputs)) as source:
+        with SourceFile(split.outputs, files.again, advance(split.outputs)) as source:
             golds = _golds(files, source)
             hashes[split.outputs] = source.sha256()
     seen: dict[str, None] = {}  # a set that knows its order
     counts = {"examples": 0, "profile_items": 0, "empty_profiles": 0}
     repeated: list[str] = []
     with (
-        SourceFile(split.questions, files.remedy, advance(split.questions)) as source,
+        SourceFile(split.questions, files.again, advance(split.questions)) as source,
         TableWriter(folder / examples_file(split.split), EXAMPLE_SCHEMA, EXAMPLES_PER_BATCH) as table,
     ):
         for number, record in source.records():
@@ -224,7 +224,7 @@ def _prepare_split(
     if repeated:
         raise RequestError(f"{split.questions}: {len(repeated)} ids occur again: {show_ids(repeated)}")
     if not seen:
-        raise RequestError(f"{split.questions} holds no question; get it again with: {files.remedy}")
+        raise RequestError(f"{split.questions} holds no question; {files.again}")
     if golds is not None:
         _check_match(split, seen.keys(), golds)
         with TableWriter(folder / golds_file(split.split), GOLD_SCHEMA, EXAMPLES_PER_BATCH) as table:

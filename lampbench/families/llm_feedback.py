@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lampbench import metrics
+from lampbench.errors import RequestError
 from lampbench.tasks import Task, get_task
 
 if TYPE_CHECKING:
@@ -56,20 +57,20 @@ def feedback(
 def usefulness(task: Task | str, outputs: Sequence[str], golds: Sequence[str]) -> np.ndarray:
     """How good each output is for its gold, from 0 to 1, by the task's main metric; float32 [n].
 
-    Accuracy and ROUGE-1 as they are. A rating ŷ for y counts (w - |y - ŷ|) / w with w = max(|1 - y|, |5 - y|):
-    1 for the right one and 0 for the farthest (arXiv:2404.05970, eq. 8); one off the scale is no worse than
-    that.
+    Accuracy and ROUGE-1 as they are, a rating by its distance from the gold (arXiv:2404.05970, eq. 8): see
+    `rewards` of the kinds of answers in `lampbench.metrics`.
+
+    Raises:
+        RequestError: the main metric is no mean over questions.
     """
     task = get_task(task)
     if not outputs:
         return np.empty(0, dtype=np.float32)
     names = [str(i) for i in range(len(outputs))]
-    score = metrics.score(
-        task, dict(zip(names, outputs, strict=True)), dict(zip(names, golds, strict=True))
-    ).per_example[task.metric.key]
-    values = np.array([score[name] for name in names], dtype=np.float32)
-    if task.kind == "rating":
-        ratings = np.array([float(gold) for gold in golds], dtype=np.float32)
-        widest = np.maximum(np.abs(1 - ratings), np.abs(5 - ratings))
-        values = ((widest - values) / widest).clip(min=0)
-    return values
+    score = metrics.score(task, dict(zip(names, outputs, strict=True)), dict(zip(names, golds, strict=True)))
+    if task.metric.key not in score.per_example:
+        raise RequestError(
+            f"{task.name}: its main metric {task.metric.label} gives a single answer no score to learn from"
+        )
+    values = np.array(list(score.per_example[task.metric.key].values()), dtype=np.float32)
+    return metrics.answer_kind(task).rewards(task, values, golds)

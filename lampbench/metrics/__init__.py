@@ -7,32 +7,38 @@ from typing import TYPE_CHECKING
 from lampbench.lazy import lazily
 
 if TYPE_CHECKING:
-    from lampbench.metrics.rules import (
-        PROFILES,
-        TOKENLESS,
-        Profile,
+    from lampbench.metrics.hf_evaluate import as_evaluate
+    from lampbench.metrics.known import answer_kind
+    from lampbench.metrics.labels import f1_rows, macro_f1
+    from lampbench.metrics.ratings import official_rating, parse_rating, pplug_rating
+    from lampbench.metrics.rouge import TOKENLESS, is_tokenless
+    from lampbench.metrics.scoring import (
+        RULES,
+        Rules,
         Score,
-        as_evaluate,
+        check_golds,
         check_ids,
-        f1_rows,
         interval,
-        is_tokenless,
-        macro_f1,
-        official_rating,
+        logged_rows,
         paired,
-        parse_rating,
-        pplug_rating,
         rouge_bootstrap_mid,
         score,
         statistic,
     )
 
+    Profile, PROFILES = Rules, RULES
+
 __getattr__ = lazily(
     __name__,
     {
-        "lampbench.metrics.rules": (
-            "PROFILES TOKENLESS Profile Score as_evaluate check_ids f1_rows interval is_tokenless macro_f1 "
-            "official_rating paired parse_rating pplug_rating rouge_bootstrap_mid score statistic"
+        "lampbench.metrics.hf_evaluate": "as_evaluate",
+        "lampbench.metrics.known": "answer_kind",
+        "lampbench.metrics.labels": "f1_rows macro_f1",
+        "lampbench.metrics.ratings": "official_rating parse_rating pplug_rating",
+        "lampbench.metrics.rouge": "TOKENLESS is_tokenless",
+        "lampbench.metrics.scoring": (
+            "PROFILES Profile RULES Rules Score check_golds check_ids interval logged_rows paired "
+            "rouge_bootstrap_mid score statistic"
         ),
     },
 )

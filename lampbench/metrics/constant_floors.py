@@ -4,37 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lampbench.metrics.rules import parse_rating
+import numpy as np
+
+from lampbench.metrics.base import Texts
+from lampbench.metrics.known import answer_kind
 from lampbench.tasks import Task
 
 
-def constant_floors(task: Task, labels: Mapping[str, int]) -> dict[str, tuple[str, float]]:
+def constant_floors(task: Task, golds: Mapping[str, int]) -> dict[str, tuple[str, float]]:
     """What the best constant answer scores: metric to (the answer, its value).
 
-    For classification the majority label's accuracy. For ratings the best of the task's labels for MAE and
-    for RMSE, which need not be the same one; a gold that is no rating to the metrics is left out. Free text
-    has no constant worth naming.
+    It is the best of the task's labels for each metric that gives every example a score, and need not be the same
+    label for all. A gold that nothing can be scored by is left out. Free text has no constant worth naming.
 
     Args:
         task: the task.
-        labels: how often each gold occurs.
+        golds: how often each gold occurs.
     """
-    if task.kind == "classification" and (total := sum(labels.values())):
-        best = max(task.labels, key=lambda label: labels.get(label, 0))
-        return {"accuracy": (best, labels.get(best, 0) / total)}
-    if task.kind == "rating":
-        ratings = [(parse_rating(label), n) for label, n in labels.items()]
-        golds = [(rating, n) for rating, n in ratings if rating is not None]
-        if total := sum(n for _, n in golds):
-
-            def loss(answer: str, power: int) -> float:
-                mean = sum(n * abs(float(answer) - gold) ** power for gold, n in golds) / total
-                return float(mean ** (1 / power))
-
-            answers = {"mae": 1, "rmse": 2}
-            floors = {}
-            for name, power in answers.items():
-                value, answer = min((loss(label, power), label) for label in task.labels)
-                floors[name] = (answer, value)
-            return floors
-    return {}
+    kind = answer_kind(task)
+    read = dict(zip(golds, kind.golds(task, list(golds)), strict=True))
+    texts = [text for text in golds if read[text] is not None]
+    total = sum(golds[text] for text in texts)
+    floors: dict[str, tuple[str, float]] = {}
+    for label in task.labels if total else ():
+        constant = Texts([label] * len(texts), texts)
+        answers = kind.read(task, constant, [read[text] for text in texts])
+        for metric in task.metrics:
+            rule = kind.rule(metric)
+            rows = rule.rows(answers)
+            if not isinstance(rows, list):
+                continue
+            mean = sum(golds[text] * row for text, row in zip(texts, rows, strict=True)) / total
+            value = float(rule.statistic(np.array([mean])))
+            sign = 1 if metric.higher_is_better else -1
+            if metric.key not in floors or sign * value > sign * floors[metric.key][1]:
+                floors[metric.key] = (label, value)
+    return floors

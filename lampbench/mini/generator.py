@@ -235,7 +235,7 @@ def _write_json(path: Path, value: object, remedy: str) -> str:
 
 
 def _reference_scores(task: Task, questions: Sequence[Question]) -> dict[str, dict[str, float]]:
-    from lampbench.metrics.rules import score
+    from lampbench.metrics.scoring import score
 
     golds = {q.id: q.output for q in questions}
     return {

@@ -100,7 +100,7 @@ def evaluate(
     """Main metric per task and condition on held-out users, decoded greedily."""
     import torch
 
-    from lampbench.metrics.rules import score
+    from lampbench.metrics.scoring import score
 
     results: dict[str, dict[str, float]] = {}
     model.eval()

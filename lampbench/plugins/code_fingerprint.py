@@ -30,9 +30,9 @@ PACKAGE = HERE.name
 TELLING = """
 caches.generation_cache errors files.atomic_write files.bounded_json files.digests files.folders files.locks
 files.regular_file files.remembered_hashes files.seals files.typed_json lazy loading.hub loading.identity
-loading.load_errors method.options method.registry method.saved_fits models.run_models
-plugins.code_fingerprint plugins.finder progress records.environment records.record runner.dependencies
-runner.request tasks.registry version
+loading.load_errors method.options method.registry method.saved_fits metrics.constant_floors metrics.hf_evaluate
+models.run_models plugins.code_fingerprint plugins.finder progress records.environment records.record
+runner.dependencies runner.request tasks.registry tasks.spelling version
 """.split()
 
 INSTALLED = {"site-packages", "dist-packages"}  # folders in which many packages lie side by side

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lampbench.metrics.rules import Score
+    from lampbench.metrics.scoring import Score
     from lampbench.tasks import Task
 
 Answers = Mapping[str, str]
@@ -42,7 +42,8 @@ def weigh_choice(
     """The record of a choice.
 
     The oracle of a metric that is a mean over questions is its own: it takes the best answer by that metric.
-    F1 is no such mean, so its bounds are those of the answers that are best and worst by the main metric.
+    F1 is no such mean, so its bounds are those of the answers that are best and worst by the main metric; if that
+    one is none either, nothing tells which answer is best, and there are no bounds.
 
     Args:
         task: the task.
@@ -53,7 +54,10 @@ def weigh_choice(
     from lampbench import metrics
 
     scores = {name: metrics.score(task, outputs, golds) for name, outputs in answers.items()}
+    alone = {name: dict(score.metrics) for name, score in scores.items()}
     main = task.metric.key
+    if not all(main in score.per_example for score in scores.values()):
+        return ChoiceRecord(count_chosen(chosen, answers), alone)
 
     def bound(best: bool) -> dict[str, float]:
         values: dict[str, float] = {}
@@ -69,7 +73,7 @@ def weigh_choice(
     hits = sum(value[name][id] == value[best[id]][id] for id, name in chosen.items())
     return ChoiceRecord(
         chosen=count_chosen(chosen, answers),
-        alone={name: dict(score.metrics) for name, score in scores.items()},
+        alone=alone,
         upper=bound(best=True),
         lower=bound(best=False),
         success=hits / len(chosen),

@@ -11,7 +11,7 @@ A line:
      "truncated": true,                         only when the prompt was cut
      "said": "It is a comedy.",                 only when the output was extracted from what the LLM said
      "extra": {...},                            only when the method said more
-     "scores": {"accuracy": 1.0},               once scored: as in metrics.Score.per_example
+     "scores": {"accuracy": 1.0},               once scored: as in metrics.Score.logged
      "labels": [2, 2]}                          once scored, label tasks: as in metrics.Score.labels
 
 It holds no text of the data: neither inputs nor golds nor profiles.
@@ -73,7 +73,7 @@ class PredictionLog:
         with PredictionLog(folder / "predictions.jsonl") as log:
             done = log.read()                       # what an interrupted run left: id -> line
             log.append([line_of(p), ...])           # after each batch
-            sha256 = log.finalize(order=ids, scores=score.per_example)
+            sha256 = log.finalize(order=ids, scores=score.logged)
         log.settle()                                # once the record with that hash is written
 
     Until then a hidden file beside it holds the digest of every line, written after the line. What it does not
@@ -126,14 +126,14 @@ class PredictionLog:
     def finalize(
         self,
         order: Sequence[str],
-        scores: Mapping[str, Mapping[str, float]] | None = None,
+        scores: Mapping[str, Mapping[str, Any]] | None = None,
         labels: Mapping[str, tuple[int, int]] | None = None,
     ) -> str:
         """Rewrites the file in one stroke: one line per id of `order`, in that order, with its scores.
 
         Args:
             order: the ids of all questions.
-            scores: value by metric and id, as in metrics.Score.per_example; replaces older scores.
+            scores: by metric and id, as in metrics.Score.logged; replaces older scores.
             labels: (gold, predicted) label positions by id, as in metrics.Score.labels.
 
         Returns:

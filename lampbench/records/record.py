@@ -193,7 +193,7 @@ class Record:
         counts: what went wrong how often: `n`, `truncated`, `unparsed`, `empty` (outputs), `empty_profile`,
             `undated`; with extraction `extracted`, the answers that are a part of what the LLM said, and
             `ambiguous`, those where several labels could be the answer, which are unparsed; for
-            text `tokenless` and `tokenless_golds` (`lampbench.metrics.rules`).
+            text `tokenless` and `tokenless_golds` (`lampbench.metrics`).
         choice: of a method that chooses among answers: how often which, and what choosing could have reached.
         predictions_sha256: hash of the predictions.jsonl that was scored.
         started, finished: UTC times.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 
-from lampbench.metrics.rules import TOKENLESS
+from lampbench.metrics.rouge import TOKENLESS
 from lampbench.report.leaderboard import Leaderboard
 from lampbench.report.markup import Block, Facts, Heading, Inline, Paragraph, Table, Text
 from lampbench.report.published import PublishedTable, load_sources

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from statistics import mean
 
-from lampbench.metrics.rules import TOKENLESS
+from lampbench.metrics.rouge import TOKENLESS
 from lampbench.records.record import Record
 from lampbench.tasks import get_task, metric
 from lampbench.terminal import printable

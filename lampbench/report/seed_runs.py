@@ -19,7 +19,6 @@ from lampbench import metrics, stats
 from lampbench.errors import RunError
 from lampbench.records.predictions import Line, read_predictions
 from lampbench.records.record import Record
-from lampbench.tasks import get_task
 
 # A record's value is computed in another order of summation than the one from its predictions.
 _TOLERANCE = 1e-9
@@ -80,7 +79,7 @@ class SeedRuns:
             return only.low, only.high
         rows = self._rows(metric)
         n, seeds, d = rows.shape
-        one = metrics.statistic(metric)
+        one = metrics.statistic(metric, self.task)
 
         def mean_over_seeds(means: stats.FloatArray) -> stats.FloatArray:
             return one(means.reshape(*means.shape[:-1], seeds, d)).mean(axis=-1)
@@ -94,7 +93,10 @@ class SeedRuns:
 
     def _rows(self, metric: str) -> stats.FloatArray:
         """`[n, seeds, d]`, in the order of self.ids."""
-        return np.stack([_rows_of(log, self.ids, self.task, metric) for log in self.logs], axis=1)
+        return np.stack(
+            [metrics.logged_rows(self.task, metric, [log[id] for id in self.ids]) for log in self.logs],
+            axis=1,
+        )
 
 
 def paired(a: SeedRuns, b: SeedRuns, metric: str, n: int = stats.RESAMPLES) -> stats.PairedTest:
@@ -113,7 +115,7 @@ def paired(a: SeedRuns, b: SeedRuns, metric: str, n: int = stats.RESAMPLES) -> s
     return stats.paired_test_statistic(
         a.mean_rows(metric, a.ids),
         b.mean_rows(metric, a.ids),
-        metrics.statistic(metric),
+        metrics.statistic(metric, a.task),
         groups=a.users,
         n=n,
     )
@@ -128,7 +130,7 @@ def p_value(a: SeedRuns, b: SeedRuns, metric: str, n: int = stats.RESAMPLES) -> 
     return stats.randomization_p(
         a.mean_rows(metric, a.ids),
         b.mean_rows(metric, a.ids),
-        metrics.statistic(metric),
+        metrics.statistic(metric, a.task),
         groups=a.users,
         n=n,
     )
@@ -146,17 +148,10 @@ def read_log(record: Record) -> tuple[dict[str, Line], str | None]:
         return log, f"its {path.name} is not the one that was scored"
     for key, recorded in record.metrics.items():
         try:
-            rows = _rows_of(log, list(log), record.task, key)
+            rows = metrics.logged_rows(record.task, key, list(log.values()))
         except (KeyError, TypeError, ValueError):
             return log, f"its {path.name} lacks the scores for {key}"
-        value = float(metrics.statistic(key)(rows.mean(axis=0))) if len(rows) else float("nan")
+        value = float(metrics.statistic(key, record.task)(rows.mean(axis=0))) if len(rows) else float("nan")
         if not abs(value - recorded.value) <= _TOLERANCE * max(1.0, abs(value)):
             return log, f"its record says {key} {recorded.value:.4g} and its {path.name} {value:.4g}"
     return log, None
-
-
-def _rows_of(log: dict[str, Line], ids: Sequence[str], task: str, metric: str) -> stats.FloatArray:
-    if metric == "f1":
-        labels = [(int(gold), int(predicted)) for gold, predicted in (log[id]["labels"] for id in ids)]
-        return metrics.f1_rows(labels, len(get_task(task).labels))
-    return np.array([[float(log[id]["scores"][metric])] for id in ids], dtype=np.float64).reshape(-1, 1)

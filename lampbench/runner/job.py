@@ -275,7 +275,7 @@ def _finished(
             score = metrics.score(job.task, outputs, read_golds(questions))
             values = {name: _metric(score, name, value, questions) for name, value in score.metrics.items()}
         counts |= score.counts
-        sha256 = log.finalize(ids, score.per_example, score.labels or None)
+        sha256 = log.finalize(ids, score.logged, score.labels or None)
     else:
         sha256 = log.finalize(ids)
         lines = log.read()

@@ -158,8 +158,15 @@ def is_known(key: str) -> bool:
 
 
 def answers(text: str) -> list[str]:
-    """The answers of a ranked list, best first: its lines, without white space at their ends and empty ones."""
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    """The answers of a ranked list, best first: its lines that hold any text, each once.
+
+    What marks a line as one of a list ("1. ", "2) ", "- ") is no part of the answer: LLMs write it unasked.
+    """
+    lines = (_LIST_MARK.sub("", line.strip()) for line in text.splitlines())
+    return list(dict.fromkeys(line for line in lines if line))
+
+
+_LIST_MARK = re.compile(r"^(?:\d+[.)]|[-*•])\s+")
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ FINDER = Finder(
     package="lampbench.tasks",
     folders=(Path(__file__).parent,),
     variable="LAMPBENCH_TASKS",
-    passed_over=("base", "registry", "wording"),
+    passed_over=("base", "registry", "spelling", "wording"),
 )
 ALL = "all"
 
