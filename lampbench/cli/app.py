@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lampbench.cli.cache import app as cache_app
-from lampbench.cli.common import TasksDir, print_json, print_table, print_text, width
+from lampbench.cli.common import (
+    Json,
+    MethodsDir,
+    Results,
+    TasksDir,
+    print_json,
+    print_table,
+    print_text,
+    width,
+)
 from lampbench.cli.data import app as data_app
 from lampbench.cli.listing import app as list_app
 from lampbench.cli.reports import compare, leaderboard
@@ -42,12 +51,6 @@ app.add_typer(cache_app, name="cache")
 app.command()(compare)
 app.command()(leaderboard)
 
-Json = Annotated[bool, typer.Option("--json", help="print JSON in place of a table")]
-Results = Annotated[Path, typer.Option("--results", help="the folder of records and predictions")]
-MethodsDir = Annotated[
-    list[Path] | None,
-    typer.Option("--methods-dir", metavar="DIR", help="a folder with more methods; may be repeated"),
-]
 
 # Why a path cannot even be looked at. Any function that asks whether a file exists may meet these.
 _UNREACHABLE = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP}
@@ -255,8 +258,9 @@ def show(
     json: Json = False,
 ) -> None:
     """Everything that is recorded of one run."""
-    from lampbench.cli.listing import find_run, record_rows
+    from lampbench.cli.listing import record_rows
     from lampbench.files.typed_json import plain
+    from lampbench.records.results_folder import find_run
 
     record = find_run(run, results)
     if json:

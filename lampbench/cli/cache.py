@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lampbench.cli.common import print_json, print_table, print_text
+from lampbench.cli.common import Json, print_json, print_table, print_text
 from lampbench.errors import RequestError
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ OlderThan = Annotated[
     str | None,
     typer.Option("--older-than", metavar="AGE", help="only what was last of use so long ago: 30d, 12h, 2w"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="print JSON in place of a table")]
 
 _HOURS = {"h": 1, "d": 24, "w": 168}
 

@@ -1,4 +1,4 @@
-"""What commands print: tables of plain text that fit the terminal, or JSON."""
+"""What the commands have in common: options, and printing tables of plain text that fit the terminal, or JSON."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ from typing import Annotated, Any
 import typer
 
 from lampbench.terminal import printable, printable_lines
+
+Json = Annotated[bool, typer.Option("--json", help="print JSON in place of a table")]
+Results = Annotated[Path, typer.Option("--results", help="the folder of records and predictions")]
+MethodsDir = Annotated[
+    list[Path] | None,
+    typer.Option("--methods-dir", metavar="DIR", help="a folder with more methods; may be repeated"),
+]
 
 
 def _search_tasks(folders: list[Path] | None) -> list[Path] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lampbench.cli.common import TasksDir, print_json, print_table
+from lampbench.cli.common import Json, TasksDir, print_json, print_table
 from lampbench.terminal import complain
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ app = typer.Typer(help="Get, prepare, audit or generate data.", no_args_is_help=
 TaskOption = Annotated[str, typer.Option("--task", "-t", help="tasks, with commas, or all")]
 Data = Annotated[Path, typer.Option("--data", help="the data folder")]
 SettingOption = Annotated[str, typer.Option("--setting", help="user or time")]
-Json = Annotated[bool, typer.Option("--json", help="print JSON in place of a table")]
 
 
 def chosen(names: str, has: Callable[[Task], bool]) -> list[Task]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lampbench.cli.common import TasksDir, print_json, print_table
-from lampbench.errors import RequestError, some
+from lampbench.cli.common import Json, MethodsDir, Results, TasksDir, print_json, print_table
 
 if TYPE_CHECKING:
     from lampbench.plugins.file_reader import Option
@@ -22,15 +20,10 @@ app = typer.Typer(
     help="What there is: methods, tasks, presets, runs.", no_args_is_help=True, rich_markup_mode=None
 )
 
-Json = Annotated[bool, typer.Option("--json", help="print JSON in place of a table")]
-
 
 @app.command()
 def methods(
-    methods_dir: Annotated[
-        list[Path] | None,
-        typer.Option("--methods-dir", metavar="DIR", help="a folder with more methods; may be repeated"),
-    ] = None,
+    methods_dir: MethodsDir = None,
     options: Annotated[bool, typer.Option("--options", help="with the options of each")] = False,
     json: Json = False,
 ) -> None:
@@ -142,7 +135,7 @@ def presets(json: Json = False) -> None:
 
 @app.command()
 def runs(
-    results: Annotated[Path, typer.Option("--results", help="the folder of records")] = Path("results"),
+    results: Results = Path("results"),
     suite: Annotated[str | None, typer.Option(help="only this suite")] = None,
     tasks_dir: TasksDir = None,
     json: Json = False,
@@ -173,39 +166,6 @@ def _run_json(record: Record) -> dict[str, Any]:
         "limit": record.data.limit,
         "finished": record.finished,
     }
-
-
-def find_run(name: str, results: Path) -> Record:
-    """The run of that name, of which a part is enough if no other run has it, or in that folder.
-
-    Raises:
-        RequestError: no such run, or several.
-    """
-    from lampbench.files.folders import expanded
-    from lampbench.records.record import RECORD, read_record
-    from lampbench.records.results_folder import load_records
-
-    path = expanded(name)
-    if (path / RECORD).is_file() or (path.is_file() and path.name == RECORD):
-        return read_record(path)
-    records = {record.name: record for record in load_records(results)}
-    found = [full for full in records if full == name or full.endswith(f"/{name}")]
-    if not found:  # a part from the middle, such as the method alone
-        found = [full for full in records if f"/{name}/" in f"/{full}/"]
-    if len(found) == 1:
-        return records[found[0]]
-    listed = f"all {len(records)}: lampbench list runs --results {results}"
-    if found:
-        raise RequestError(f"run '{name}' is one of {len(found)}: name {some(found)}; {listed}")
-    parts = name.count("/") + 1
-    pieces = {
-        "/".join(words[at : at + parts])
-        for words in (full.split("/") for full in records)
-        for at in range(len(words) - parts + 1)
-    }
-    near = difflib.get_close_matches(name, sorted(pieces), n=1)
-    hint = f" did you mean '{near[0]}'?" if near else ""
-    raise RequestError(f"unknown run '{name}':{hint} {listed}")
 
 
 def record_rows(record: Record) -> list[tuple[str, str]]:

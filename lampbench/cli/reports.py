@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lampbench.cli.common import TasksDir, print_json, print_text, width
+from lampbench.cli.common import Json, Results, TasksDir, print_json, print_text, width
 from lampbench.errors import RequestError, RunError
-
-Results = Annotated[Path, typer.Option("--results", help="the folder of records and predictions")]
 
 
 def compare(
@@ -20,7 +18,7 @@ def compare(
     suite: Annotated[str | None, typer.Option(help="the suite, if they meet in several")] = None,
     results: Results = Path("results"),
     tasks_dir: TasksDir = None,
-    json: Annotated[bool, typer.Option("--json", help="print JSON in place of a table")] = False,
+    json: Json = False,
 ) -> None:
     """Is the difference between two methods real? Paired tests on the same questions."""
     from lampbench.files.typed_json import plain

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from lampbench.errors import RequestError
+from lampbench.errors import RequestError, some
 from lampbench.files.folders import expanded
 from lampbench.records.attempts import RECORD, attempt_beside
 from lampbench.records.record import Record, read_record
@@ -35,6 +36,35 @@ def load_records(results: str | Path = "results", suite: str | None = None) -> l
     if not records:
         raise _no_runs(root, suite)
     return sorted(records, key=lambda r: (r.suite, task_order(r.task), r.method.label, r.seed))
+
+
+def find_run(name: str, results: str | Path) -> Record:
+    """The run of that name, of which a part is enough if no other run has it, or in that folder.
+
+    Raises:
+        RequestError: no such run, or several.
+    """
+    path = expanded(name)
+    if (path / RECORD).is_file() or (path.is_file() and path.name == RECORD):
+        return read_record(path)
+    records = {record.name: record for record in load_records(results)}
+    found = [full for full in records if full == name or full.endswith(f"/{name}")]
+    if not found:  # a part from the middle, such as the method alone
+        found = [full for full in records if f"/{name}/" in f"/{full}/"]
+    if len(found) == 1:
+        return records[found[0]]
+    listed = f"all {len(records)}: lampbench list runs --results {results}"
+    if found:
+        raise RequestError(f"run '{name}' is one of {len(found)}: name {some(found)}; {listed}")
+    parts = name.count("/") + 1
+    pieces = {
+        "/".join(words[at : at + parts])
+        for words in (full.split("/") for full in records)
+        for at in range(len(words) - parts + 1)
+    }
+    near = difflib.get_close_matches(name, sorted(pieces), n=1)
+    hint = f" did you mean '{near[0]}'?" if near else ""
+    raise RequestError(f"unknown run '{name}':{hint} {listed}")
 
 
 def load_attempts(results: str | Path = "results", suite: str | None = None) -> list[Record]:
