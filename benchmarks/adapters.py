@@ -25,7 +25,8 @@ import torch
 import lampbench
 from lampbench.models.adapter_shape import AdapterShape
 from lampbench.models.adapters import AdapterBank, Weights, adapted_layers, adapter_weights, add_adapter
-from lampbench.models.llm import FrozenLLM, Request
+from lampbench.models.frozen_llm import FrozenLLM
+from lampbench.models.llm import Request
 
 PROMPTS = 32
 SHAPE = AdapterShape()

@@ -30,7 +30,12 @@ from lampbench.records.results_folder import load_records
 
 MOST_KILLS = 4  # in one round, unless told otherwise
 KEPT = {RECORD, "predictions.jsonl"}
-PRELOADED = ["lampbench.runner.run", "lampbench.models.llm", "lampbench.models.encoder", "lampbench.training"]
+PRELOADED = [
+    "lampbench.runner.run",
+    "lampbench.models.frozen_llm",
+    "lampbench.models.encoder",
+    "lampbench.training.loop",
+]
 
 
 @dataclass

@@ -25,7 +25,12 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-PRELOADED = ["lampbench.runner.run", "lampbench.models.llm", "lampbench.models.encoder", "lampbench.training"]
+PRELOADED = [
+    "lampbench.runner.run",
+    "lampbench.models.frozen_llm",
+    "lampbench.models.encoder",
+    "lampbench.training.loop",
+]
 
 
 @dataclass

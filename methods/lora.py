@@ -18,7 +18,7 @@ from lampbench.models.adapter_shape import AdapterShape
 if TYPE_CHECKING:
     from torch import nn
 
-    from lampbench.models.llm import FrozenLLM
+    from lampbench.models.frozen_llm import FrozenLLM
 
 ADAPTER = "task"
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from lampbench.data import Example
     from lampbench.models.adapters import AdapterBank, Weights
-    from lampbench.models.llm import FrozenLLM
+    from lampbench.models.frozen_llm import FrozenLLM
     from lampbench.training.trained_weights import KeptWeights
 
 TASK, USER = "task", "user"

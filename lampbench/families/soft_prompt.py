@@ -26,7 +26,8 @@ from lampbench.constraints import (
     WarmupShare,
 )
 from lampbench.method.base import Method, Prediction, check_they_rank
-from lampbench.models.llm import FrozenLLM, Request
+from lampbench.models.frozen_llm import FrozenLLM
+from lampbench.models.llm import Request
 from lampbench.training.loop import TrainReport, settings_from
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from lampbench.data.dataset import Example, Split
-    from lampbench.models.llm import LLM, FrozenLLM, Request
+    from lampbench.models.frozen_llm import FrozenLLM
+    from lampbench.models.llm import LLM, Request
     from lampbench.training.loop import TrainReport
 
 NO_RETRIEVER = "none"

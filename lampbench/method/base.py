@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import torch
 
     from lampbench.data.dataset import Example, Split
-    from lampbench.models.llm import FrozenLLM
+    from lampbench.models.frozen_llm import FrozenLLM
     from lampbench.training.loop import TrainReport
 
 __all__ = [

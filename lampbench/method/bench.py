@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from lampbench.caches.generation_cache import GenerationCache
     from lampbench.data.dataset import Example, Split
     from lampbench.models.encoder import TextEncoder
-    from lampbench.models.llm import LLM, FrozenLLM, Generation, Request
+    from lampbench.models.frozen_llm import FrozenLLM
+    from lampbench.models.llm import LLM, Generation, Request
     from lampbench.models.run_models import Models
     from lampbench.progress import Bar, Progress
     from lampbench.prompts.texts import Fields

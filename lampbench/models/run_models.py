@@ -16,7 +16,7 @@ from lampbench.records.record import ModelRecord
 
 if TYPE_CHECKING:
     from lampbench.models.encoder import TextEncoder
-    from lampbench.models.llm import FrozenLLM
+    from lampbench.models.frozen_llm import FrozenLLM
 
 T = TypeVar("T")
 ROLES = ("llm", "encoder", "retriever")
@@ -69,7 +69,7 @@ class Models:
     @cached_property
     def llm(self) -> FrozenLLM:
         """The frozen LLM."""
-        from lampbench.models.llm import FrozenLLM
+        from lampbench.models.frozen_llm import FrozenLLM
 
         c = self.choice
         options: dict[str, Any] = {"device": c.device, "dtype": c.dtype, "offline": c.offline}

@@ -13,7 +13,7 @@ from lampbench.data import open_task
 from lampbench.families.llm_feedback import feedback, usefulness
 from lampbench.method.bench import Bench, RunSettings
 from lampbench.metrics import score
-from lampbench.models.llm import FrozenLLM
+from lampbench.models.frozen_llm import FrozenLLM
 from lampbench.progress import Progress
 from lampbench.prompts import personalized_prompt
 

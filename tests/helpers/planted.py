@@ -15,7 +15,7 @@ from tiny_tokenizers import plain_tokenizer
 from lampbench.data import open_task
 from lampbench.method.bench import Bench, RunSettings
 from lampbench.models.encoder import TextEncoder
-from lampbench.models.llm import FrozenLLM
+from lampbench.models.frozen_llm import FrozenLLM
 from lampbench.progress import Progress
 from lampbench.tasks import get_task
 

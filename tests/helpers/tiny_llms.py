@@ -21,7 +21,7 @@ from transformers import (
     UMT5ForConditionalGeneration,
 )
 
-from lampbench.models.llm import FrozenLLM
+from lampbench.models.frozen_llm import FrozenLLM
 
 VOCABULARY = 64
 QWEN2_VOCABULARY = 260

@@ -21,7 +21,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from lampbench.errors import LampbenchError, RequestError, RunError
 from lampbench.loading.checkpoint import copy_model, quiet_transformers
-from lampbench.models.llm import FrozenLLM
+from lampbench.models.frozen_llm import FrozenLLM
 
 LIMITS: dict[str, int] = {"max_input_tokens": 9, "max_new_tokens": 6}
 

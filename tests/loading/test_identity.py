@@ -17,7 +17,7 @@ from lampbench.errors import RequestError
 from lampbench.loading import identity
 from lampbench.loading.identity import hub_commit, library_versions, model_revision
 from lampbench.models.encoder import TextEncoder
-from lampbench.models.llm import FrozenLLM
+from lampbench.models.frozen_llm import FrozenLLM
 from lampbench.models.run_models import ModelChoice, Models
 from lampbench.runner.run import run
 

@@ -22,7 +22,8 @@ from tiny_llms import HIDDEN, VOCABULARY, tiny_llama, tiny_t5, tiny_tokenizer
 from lampbench.errors import RequestError
 from lampbench.loading import hub
 from lampbench.models.encoder import TextEncoder
-from lampbench.models.llm import FrozenLLM, Request
+from lampbench.models.frozen_llm import FrozenLLM
+from lampbench.models.llm import Request
 
 LIMITS: dict[str, int] = {"max_input_tokens": 20, "max_new_tokens": 6}
 LOADERS: dict[str, Callable[..., Any]] = {"llm": FrozenLLM.load, "encoder": TextEncoder.load}

@@ -15,7 +15,7 @@ from tiny_llms import VOCABULARY, tiny_tokenizer
 from lampbench.errors import RequestError
 from lampbench.loading.positions import Positions
 from lampbench.models.encoder import TextEncoder
-from lampbench.models.llm import FrozenLLM
+from lampbench.models.frozen_llm import FrozenLLM
 
 ROWS = 26
 SHAPE: dict[str, Any] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from made_methods import PRESET
 
-from lampbench.models.llm import FrozenLLM
+from lampbench.models.frozen_llm import FrozenLLM
 from lampbench.records.record import Record
 from lampbench.runner.run import run
 

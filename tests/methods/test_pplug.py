@@ -26,7 +26,8 @@ from lampbench.families.batched_history import gather
 from lampbench.families.soft_prompt import fresh_norm, soft_prompt_loss
 from lampbench.method.bench import RunSettings
 from lampbench.models.encoder import TextEncoder
-from lampbench.models.llm import FrozenLLM, Request
+from lampbench.models.frozen_llm import FrozenLLM
+from lampbench.models.llm import Request
 from lampbench.tasks import get_task
 from lampbench.training import TrainSettings
 

@@ -29,7 +29,8 @@ from lampbench.families.selector_model import Selector, score_texts, selection_l
 from lampbench.method import Method, NoConfig, Prediction, RetrievalConfig, RetrievalMethod
 from lampbench.method.bench import Bench, RunSettings
 from lampbench.models.encoder import TextEncoder
-from lampbench.models.llm import FrozenLLM, Generation
+from lampbench.models.frozen_llm import FrozenLLM
+from lampbench.models.llm import Generation
 from lampbench.models.run_models import ModelChoice, Models
 from lampbench.progress import Progress
 from lampbench.records.predictions import read_predictions

@@ -15,7 +15,8 @@ from tiny_llms import HIDDEN, byte_tokenizer, tiny_llama, tiny_tokenizer
 from lampbench.errors import RequestError
 from lampbench.mini.tiny_models import write_tiny_llm
 from lampbench.models.chat_template import ChatTemplate
-from lampbench.models.llm import FrozenLLM, Request
+from lampbench.models.frozen_llm import FrozenLLM
+from lampbench.models.llm import Request
 from lampbench.models.run_models import ModelChoice, Models
 from lampbench.records.record import Record
 from lampbench.runner.preset import load_preset

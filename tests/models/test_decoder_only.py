@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from lampbench.conformance.method_rules import CheckReport, check_methods
 from lampbench.method.registry import list_methods
 from lampbench.mini.tiny_models import write_tiny_llm
-from lampbench.models.llm import FrozenLLM
+from lampbench.models.frozen_llm import FrozenLLM
 from lampbench.records.predictions import read_predictions
 from lampbench.runner.run import run
 

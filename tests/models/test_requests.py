@@ -10,7 +10,7 @@ from tiny_llms import VOCABULARY, tiny_llama, tiny_t5
 
 from lampbench.errors import RequestError
 from lampbench.models.encoder import TextEncoder
-from lampbench.models.llm import FrozenLLM
+from lampbench.models.frozen_llm import FrozenLLM
 
 LIMITS = {"max_input_tokens": 20, "max_new_tokens": 4}
 TOLD = (

@@ -30,7 +30,7 @@ def load_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("lampbench.models.llm.FrozenLLM.load", refuse)
+    monkeypatch.setattr("lampbench.models.frozen_llm.FrozenLLM.load", refuse)
 
 
 def make_older(record: Record, **changes: Any) -> bytes:

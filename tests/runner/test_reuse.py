@@ -12,7 +12,7 @@ import pytest
 from made_methods import PRESET, TRICKSTER
 
 from lampbench.errors import RunError
-from lampbench.models.llm import FrozenLLM
+from lampbench.models.frozen_llm import FrozenLLM
 from lampbench.records.record import Record
 from lampbench.report.leaderboard import build_leaderboard
 from lampbench.runner.run import run

@@ -211,7 +211,7 @@ def test_a_finished_run_is_not_run_again(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a model was loaded for nothing")
 
-    monkeypatch.setattr("lampbench.models.llm.FrozenLLM.load", refuse)
+    monkeypatch.setattr("lampbench.models.frozen_llm.FrozenLLM.load", refuse)
     monkeypatch.setattr("lampbench.models.encoder.TextEncoder.load", refuse)
     assert run_here("bm25,contriever", "LaMP-3,LaMP-4") == first
     assert {path: path.read_bytes() for path in sorted((folder / "results").rglob("*.*"))} == before
