@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import numpy as np
 
 from lampbench.dtypes import dtype_name
 from lampbench.errors import RunError
+from lampbench.files.atomic_write import replacing_folder
 from lampbench.files.digests import digest
 from lampbench.files.folders import mark_used
 from lampbench.files.locks import locked
@@ -256,10 +256,7 @@ class EmbeddingMatrix:
 
     def _create(self) -> None:
         """An empty matrix: built beside its place and renamed, so that none is ever half-made."""
-        new = self.folder.with_name(f".{self.folder.name}.new")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        try:
+        with replacing_folder(self.folder) as new:
             shape, kind = (self.key.n_rows, self.key.dim), np.dtype(self.key.dtype)
             np.lib.format.open_memmap(new / ROWS, mode="w+", dtype=kind, shape=shape).flush()
             # A full disk is an error here, and a crash when a mapped page is written.
@@ -268,10 +265,6 @@ class EmbeddingMatrix:
                     os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
             write_sealed(new / KEY, {**asdict(self.key), ABOUT: self._about}, EMBEDDINGS)
             _write_blocks(new, [])
-            shutil.rmtree(self.folder, ignore_errors=True)  # damaged
-            os.replace(new, self.folder)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
 
     def _checked(self, vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):

@@ -1,4 +1,4 @@
-"""A file that is written whole or not at all: at any moment the old one is there or the new one.
+"""A file or a folder that is written whole or not at all: the old one is there or the new one, never a half.
 
 What is written lies in a hidden file beside the real one, named after the process that writes it. A kill leaves
 that file behind; whoever writes the real one next takes it away.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,24 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of `folder` once it is filled, for one process at a time.
+
+    Raises:
+        OSError: the disk does not let it.
+    """
+    new = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        yield new
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(new, folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def write_atomic(path: Path, text: str) -> None:

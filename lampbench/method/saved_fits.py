@@ -12,13 +12,13 @@ Files that a method keeps beside these are its own; their names hold their diges
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lampbench.files.atomic_write import replacing_folder
 from lampbench.files.digests import file_digest, has_digest
 from lampbench.files.folders import mark_used
 from lampbench.files.seals import Damaged, Say, read_sealed, room_for, write_sealed
@@ -83,16 +83,10 @@ def save_fit(folder: Path, method: Method, report: FitReport) -> None:
     Raises:
         RunError: the disk does not let it, or the method has nothing that is fit to be kept.
     """
-    new = folder / f".{LEARNED}.new"
     with room_for(WHAT, folder):
-        for old in (new, folder / LEARNED):
-            shutil.rmtree(old, ignore_errors=True)
-        new.mkdir(parents=True)
-        try:
+        shutil.rmtree(folder / LEARNED, ignore_errors=True)  # first, for its room
+        with replacing_folder(folder / LEARNED) as new:
             method.save(new)
-            os.replace(new, folder / LEARNED)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
         files = _digests(folder / LEARNED)
     write_sealed(folder / FIT, {"report": plain(report), "files": files}, WHAT)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

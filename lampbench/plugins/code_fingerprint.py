@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parents[1]  # the folder of lampbench
 PACKAGE = HERE.name
 
 TELLING = """
-caches.generation_cache errors files.atomic_write files.bounded_json files.digests files.folders files.locks
+caches.generation_cache constraints errors files.atomic_write files.bounded_json files.digests files.folders files.locks
 files.regular_file files.remembered_hashes files.seals files.typed_json lazy loading.hub loading.identity
 loading.load_errors method.options method.registry method.saved_fits metrics.constant_floors metrics.hf_evaluate
 models.run_models plugins.code_fingerprint plugins.finder progress records.environment records.record

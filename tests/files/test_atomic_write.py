@@ -12,7 +12,7 @@ import pytest
 from places import CHECKOUT
 
 from lampbench.errors import RunError
-from lampbench.files.atomic_write import replacing, write_atomic
+from lampbench.files.atomic_write import replacing, replacing_folder, write_atomic
 
 KILLED = """
 import os, signal, sys
@@ -66,3 +66,25 @@ def test_a_write_that_fails_changes_nothing_and_leaves_nothing(tmp_path: Path) -
     assert path.read_text() == "old"
     with pytest.raises(RunError, match="cannot write"):
         write_atomic(path / "below", "text")
+
+
+def test_a_folder_takes_the_place_of_the_old_one_when_it_is_filled(tmp_path: Path) -> None:
+    folder = tmp_path / "fit"
+    for text in ("old", "new"):
+        (tmp_path / ".fit.new").mkdir()  # as a kill leaves it
+        (tmp_path / ".fit.new" / "half").touch()
+        with replacing_folder(folder) as made:
+            assert names(made) == []
+            (made / f"{text}.txt").write_text(text)
+        assert names(folder) == [f"{text}.txt"]
+        assert names(tmp_path) == ["fit"]
+
+    def fail() -> None:
+        with replacing_folder(folder) as made:
+            (made / "half").touch()
+            raise ValueError("no room")
+
+    with pytest.raises(ValueError, match="no room"):
+        fail()
+    assert names(folder) == ["new.txt"]
+    assert names(tmp_path) == ["fit"]

@@ -115,7 +115,7 @@ def test_a_full_disk_while_a_fit_is_saved_is_one_line_and_the_fit_goes_on_later(
     run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("lampbench.method.saved_fits.os.replace", full)
+        patch.setattr("lampbench.files.atomic_write.os.replace", full)
         with pytest.raises(RunError, match=r"cannot write .* to .*No space left.*LAMPBENCH_CACHE"):
             run_here("learner")
     run_here("learner")
