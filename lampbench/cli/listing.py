@@ -12,7 +12,7 @@ import typer
 from lampbench.cli.common import Json, MethodsDir, Results, TasksDir, print_json, print_table
 
 if TYPE_CHECKING:
-    from lampbench.plugins.file_reader import Option
+    from lampbench.plugins.config_reader import Option
     from lampbench.records.record import Record
     from lampbench.tasks.registry import TaskInfo
 

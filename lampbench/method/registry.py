@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from lampbench.errors import RequestError, described
 from lampbench.method.variants import all_variants
 from lampbench.plugins.code_fingerprint import code_print, file_print
-from lampbench.plugins.file_reader import Option, read_method_file
+from lampbench.plugins.config_reader import Option
+from lampbench.plugins.file_reader import read_method_file
 from lampbench.plugins.finder import Finder, Folders, PluginFile, changed, package_of
 
 if TYPE_CHECKING:
