@@ -1,1 +1,1 @@
-"""Proof, in seconds and on made-up data, that a method keeps the rules."""
+"""Proof, in seconds and on made-up data, that methods and tasks keep the rules."""
