@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -69,7 +69,9 @@ def _check(task: Task, methods_dir: MethodsDir, folder: Path) -> CheckReport:
         _audited(task, folder / DATA)
     with rule(report, "the data are prepared"):
         _prepared(task, folder)
-    models = tiny_models(folder, [path.read_text("utf-8") for path in sorted((folder / DATA).rglob("*.json"))])
+    models = tiny_models(
+        folder, [path.read_text("utf-8") for path in sorted((folder / DATA).rglob("*.json"))]
+    )
     with rule(report, "a prompt holds input and items, and keeps to its length"):
         _prompted(task, models.llm.tokenizer)
     for info in list_methods(methods_dir):
