@@ -111,3 +111,22 @@ def test_records_of_a_task_that_is_not_found_are_told_by_its_name(places: Path) 
     search_in(())
     with pytest.raises(RequestError, match="unknown task 'Next-book'"):
         get_task("Next-book")
+
+
+def test_a_run_is_one_of_the_task_as_its_file_was(
+    places: Path, tiny_llm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = places / "tasks" / "books.py"
+    models = ("--llm", tiny_llm, "--data", places / "data", "--setting", "user")
+    words = ("run", "--method", "adhoc", "--task", "Next-book", *models, "--results", places / "results")
+    told = []
+    for text in (TASK, f"# A remark.\n{TASK}", TASK.replace("First is right", "First"), None):
+        if text is not None:
+            file.write_text(text)
+        lampbench(*words, "--tasks-dir", places / "tasks")
+        told.append(capsys.readouterr().err)
+    (record,) = load_records(places / "results")
+    again = ["task file" in err for err in told]
+    assert again == [False, False, True, False]
+    assert record.spec is not None
+    assert record.spec["task_file"] in told[2]
