@@ -17,13 +17,21 @@ from typing import Any, get_args
 import numpy as np
 
 from lampbench import metrics
-from lampbench.conformance.method_rules import Broken, CheckReport, MethodsDir, answers_of, rule, session_of, tiny_models
 from lampbench.conformance import made_up
+from lampbench.conformance.method_rules import (
+    Broken,
+    CheckReport,
+    MethodsDir,
+    answers_of,
+    rule,
+    session_of,
+    tiny_models,
+)
 from lampbench.errors import RequestError
 from lampbench.method.base import RetrievalMethod
+from lampbench.method.registry import list_methods, load
 from lampbench.prompts.history_pairs import pairs_from_items
 from lampbench.prompts.texts import Fields, history_text, item_text, own_text, personalized_prompt, query
-from lampbench.method.registry import list_methods, load
 from lampbench.tasks import Task
 from lampbench.tasks.registry import chosen_tasks
 
