@@ -36,6 +36,12 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     monkeypatch.setenv("LAMPBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
+@pytest.fixture(autouse=True)
+def usual_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test looks through for tasks is forgotten after it."""
+    monkeypatch.setattr("lampbench.tasks.registry._folders", [])
+
+
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """LaMP-mini with a handful of questions per split, in both settings."""

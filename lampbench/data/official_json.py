@@ -142,7 +142,7 @@ class SourceFile:
         Raises:
             RequestError: neither, or cut off, or invalid after some entry.
         """
-        self.check_beginning("{", 'an object like {"task": "LaMP_3", "golds": [...]}')
+        self.check_beginning("{", 'an object like {"task": "…", "golds": [...]}')
         entries = OutputEntries(self.read)
         number = 0
         try:

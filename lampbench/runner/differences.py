@@ -38,7 +38,12 @@ GIVEN = (
     "libraries",
 )
 """What of a spec is asked for or installed; the rest is how lampbench and its methods answer."""
-WORDS = {"questions": "questions (hash)", "train": "training questions (hash)", "file": "method file"}
+WORDS = {
+    "questions": "questions (hash)",
+    "train": "training questions (hash)",
+    "file": "method file",
+    "task_file": "task file",
+}
 
 
 @dataclass(frozen=True)

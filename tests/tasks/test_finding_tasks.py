@@ -40,12 +40,6 @@ TASK = Task(
 '''
 
 
-@pytest.fixture(autouse=True)
-def usual_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test looks through is forgotten after it."""
-    monkeypatch.setattr("lampbench.tasks.registry._folders", [])
-
-
 def write(folder: Path, file: str, text: str) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / file

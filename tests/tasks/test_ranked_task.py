@@ -37,11 +37,6 @@ TASK = Task(
 TITLES = ["Emma", "Ulysses", "Dune", "Walden", "Candide", "Faust"]
 
 
-@pytest.fixture(autouse=True)
-def usual_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lampbench.tasks.registry._folders", [])
-
-
 def lampbench(*words: object) -> None:
     with pytest.raises(SystemExit) as end:
         main([str(word) for word in words])
