@@ -18,8 +18,8 @@ from lampbench.data.find_files import SplitFiles, TaskFiles, find_files
 from lampbench.data.official_json import (
     Malformed,
     OnProgress,
-    Question,
     SourceFile,
+    SourceQuestion,
     item_content,
     item_id,
     parse_gold,
@@ -142,7 +142,7 @@ class _SplitReader:
             self._seen.add(question.id)
             self._look_at(question)
 
-    def _look_at(self, question: Question) -> None:
+    def _look_at(self, question: SourceQuestion) -> None:
         self._sizes.append(len(question.profile))
         if not question.profile:
             self._count("empty_profiles", question.id)
@@ -176,7 +176,7 @@ class _SplitReader:
             if token := control_token(text):
                 self._count("control_tokens", f"{id} {token}")
 
-    def _look_for_leaks(self, question: Question) -> None:
+    def _look_for_leaks(self, question: SourceQuestion) -> None:
         """Exact matches only, white space at the ends aside: what the official data must not hold."""
         task = self._task
         try:
@@ -218,5 +218,5 @@ class _SplitReader:
             report.floors = constant_floors(self._task, report.labels)
 
 
-def _texts(question: Question, name: str) -> set[str]:
+def _texts(question: SourceQuestion, name: str) -> set[str]:
     return {str(item[name]).strip() for item in question.profile}

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from lampbench.data.find_files import official_file
 from lampbench.data.official_json import MEGABYTE, OnProgress
 from lampbench.errors import RequestError, RunError, unknown
 from lampbench.files.bounded_json import read_json
@@ -60,7 +61,7 @@ def official_url(task: Task, setting: str, split: str, kind: str, base_url: str 
         task.official_name,
         *([task.files.inner] if task.files.inner else []),
         split,
-        f"{split}_{kind}.json",
+        official_file(split, kind),
     ]
     return "/".join(parts)
 
@@ -109,7 +110,7 @@ def download(
     if not task.files.hosted:
         raise RequestError(f"{task.name} is not on the host of LaMP: put its official files into {folder}")
     wanted = [
-        (folder / f"{split}_{kind}.json", official_url(task, setting, split, kind, base_url))
+        (folder / official_file(split, kind), official_url(task, setting, split, kind, base_url))
         for split in splits
         for kind in (("questions",) if split == "test" else ("questions", "outputs"))
     ]

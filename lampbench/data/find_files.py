@@ -102,6 +102,11 @@ class TaskFiles:
         )
 
 
+def official_file(split: str, kind: str) -> str:
+    """The name of a file in the official data; `kind` is `questions` or `outputs`."""
+    return f"{split}_{kind}.json"
+
+
 def find_files(data_dir: str | Path, task: Task, setting: str) -> TaskFiles:
     """The files of a task, in the layouts in which people keep them.
 
@@ -158,7 +163,7 @@ def _remedy(task: Task, setting: str, data: Path, how: str) -> str:
 
 
 def _places(folder: Path, split: str, kind: str) -> tuple[Path, Path]:
-    name = f"{split}_{kind}.json"
+    name = official_file(split, kind)
     return folder / name, folder / split / name
 
 

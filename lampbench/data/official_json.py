@@ -190,7 +190,7 @@ def told_in_megabytes(on_progress: OnProgress | None, total: int) -> Callable[[P
 
 
 @dataclass(frozen=True)
-class Question:
+class SourceQuestion:
     """One checked record of a questions file; items are as in the JSON."""
 
     id: str
@@ -199,7 +199,7 @@ class Question:
     profile: list[dict[str, Any]]
 
 
-def parse_question(task: Task, record: Any) -> Question:
+def parse_question(task: Task, record: Any) -> SourceQuestion:
     """A record of a questions file, checked.
 
     Raises:
@@ -219,7 +219,7 @@ def parse_question(task: Task, record: Any) -> Question:
         if problem:
             raise Malformed(f"profile item {position} {problem}")
     user = record.get("user_id")
-    return Question(
+    return SourceQuestion(
         parse_id(record["id"]), record["input"], None if user is None else str(user), record["profile"]
     )
 

@@ -44,8 +44,8 @@ from lampbench.data.find_files import SplitFiles, TaskFiles, find_files
 from lampbench.data.official_json import (
     Malformed,
     OnProgress,
-    Question,
     SourceFile,
+    SourceQuestion,
     item_id,
     parse_gold,
     parse_question,
@@ -234,7 +234,7 @@ def _prepare_split(
     return {"fingerprint": _digest([CONTENT_FORMAT, files.task.name, contents]), **counts}
 
 
-def _question(task: Task, path: Path, number: int, record: Any) -> Question:
+def _question(task: Task, path: Path, number: int, record: Any) -> SourceQuestion:
     try:
         return parse_question(task, record)
     except Malformed as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lampbench.mini import lexicon
-from lampbench.mini.generator import Knobs, Question, user_questions
+from lampbench.mini.generator import Knobs, MadeQuestion, user_questions
 from lampbench.mini.personas import Asked, Citation, Document, Domain
 from lampbench.mini.tokenizer import words
 from lampbench.mini.warmup import Example, blanks
@@ -52,13 +52,15 @@ class EasyCitation(Citation):
         return asked
 
 
-def _best(task: Task, question: Question, profile: Sequence[dict[str, str]], k: int) -> list[dict[str, str]]:
+def _best(
+    task: Task, question: MadeQuestion, profile: Sequence[dict[str, str]], k: int
+) -> list[dict[str, str]]:
     """The first `k` items for BM25."""
     ranking = rank_bm25(query(task, question.input), [item_text(task, item) for item in profile])
     return [profile[i] for i in ranking[:k]]
 
 
-def _prompt(tokenizer: Any, task: Task, question: Question, items: list[dict[str, str]]) -> str:
+def _prompt(tokenizer: Any, task: Task, question: MadeQuestion, items: list[dict[str, str]]) -> str:
     if not items:
         return question.input
     return personalized_prompt(task, question.input, items, tokenizer, MAX_INPUT_TOKENS)
@@ -69,7 +71,7 @@ _FIELD_WORDS = frozenset(word for group in lexicon.FIELDS.values() for word in g
 _ASPECT_WORDS = frozenset(word for group in lexicon.ASPECTS.values() for word in group)
 
 
-def speaking_words(task: Task, question: Question) -> tuple[frozenset[str], frozenset[str]]:
+def speaking_words(task: Task, question: MadeQuestion) -> tuple[frozenset[str], frozenset[str]]:
     """The words of a question that speak for its answer and against it, where the answer is a choice."""
     if task.name == "LaMP-1":
         first, second = (
@@ -115,7 +117,7 @@ def easy_citation(number: int) -> Example:
     return Example(question.input, question.output, *speaking_words(task, question))
 
 
-def _asked(task: Task, number: int, domain: Domain | None = None) -> Question:
+def _asked(task: Task, number: int, domain: Domain | None = None) -> MadeQuestion:
     return user_questions(task, f"{task.number}-{number}", 1, TRAINING_KNOBS, domain)[0]
 
 

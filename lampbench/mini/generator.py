@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lampbench.data.find_files import official_file
 from lampbench.errors import RequestError, RunError, unknown
 from lampbench.files.atomic_write import replacing
 from lampbench.files.bounded_json import BadJson, read_json
@@ -125,7 +126,7 @@ class Knobs:
 
 
 @dataclass(frozen=True)
-class Question:
+class MadeQuestion:
     """A generated question with everything that is known about it: what goes to disk, and the two reference guesses."""
 
     id: str
@@ -164,7 +165,7 @@ def _dates(n: int, rng: random.Random) -> list[str]:
 
 def user_questions(
     task: Task | str, user_id: str, n_questions: int, knobs: Knobs, domain: Domain | None = None
-) -> list[Question]:
+) -> list[MadeQuestion]:
     """The questions of one user, oldest first: the profile of each is everything the user wrote before it.
 
     A user is determined by the task, the seed and the id alone, so splits can be made in any order or in
@@ -188,7 +189,7 @@ def user_questions(
             {"id": f"{question_id}-{i}", **written[i][0].fields, "date": dates[i]} for i in range(position)
         )
         questions.append(
-            Question(
+            MadeQuestion(
                 id=question_id,
                 user_id=user_id,
                 input=asked.input,
@@ -201,7 +202,7 @@ def user_questions(
     return questions
 
 
-def generate(task: Task | str, split: str, knobs: Knobs) -> Iterator[Question]:
+def generate(task: Task | str, split: str, knobs: Knobs) -> Iterator[MadeQuestion]:
     """The questions of one split, in the order of the file.
 
     Raises:
@@ -234,7 +235,7 @@ def _write_json(path: Path, value: object, remedy: str) -> str:
     return digest(content)
 
 
-def _reference_scores(task: Task, questions: Sequence[Question]) -> dict[str, dict[str, float]]:
+def _reference_scores(task: Task, questions: Sequence[MadeQuestion]) -> dict[str, dict[str, float]]:
     from lampbench.metrics.scoring import score
 
     golds = {q.id: q.output for q in questions}
@@ -351,7 +352,7 @@ def _write_task(folder: Path, manifest: dict[str, Any], task: Task, knobs: Knobs
         golds = [{"id": q.id, "output": q.output} for q in questions]
         contents = {"questions": asked, "outputs": {"task": task.official_name, "golds": golds}}
         for kind, content in contents.items():
-            name = f"{knobs.setting}/{task.official_name}/{split}_{kind}.json"
+            name = f"{knobs.setting}/{task.official_name}/{official_file(split, kind)}"
             manifest["files"][name] = _write_json(folder / name, content, remedy)
         scores[split] = _reference_scores(task, questions)
     manifest["reference_scores"][task.name] = scores
