@@ -21,7 +21,8 @@ from lampbench.families.method_pool import Pool, check_pool
 from lampbench.families.selector_model import Selector, Tokens, score_texts, selection_loss
 from lampbench.method.base import Bench, Method, Prediction, ProfileConfig
 from lampbench.prompts.texts import Fields
-from lampbench.training.loop import TrainReport, settings_from
+from lampbench.training.run_state import TrainReport
+from lampbench.training.settings import settings_from
 
 if TYPE_CHECKING:
     from lampbench.data.dataset import Example, Split

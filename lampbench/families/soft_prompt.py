@@ -28,7 +28,8 @@ from lampbench.constraints import (
 from lampbench.method.base import Method, Prediction, check_they_rank
 from lampbench.models.frozen_llm import FrozenLLM
 from lampbench.models.llm import Request
-from lampbench.training.loop import TrainReport, settings_from
+from lampbench.training.run_state import TrainReport
+from lampbench.training.settings import settings_from
 
 if TYPE_CHECKING:
     from lampbench.data.dataset import Example, Split

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lampbench.data.dataset import Example, Split
     from lampbench.models.frozen_llm import FrozenLLM
     from lampbench.models.llm import LLM, Request
-    from lampbench.training.loop import TrainReport
+    from lampbench.training.run_state import TrainReport
 
 NO_RETRIEVER = "none"
 
@@ -96,7 +96,7 @@ class TunedMethod(Method):
         return bench.llm.using(self.module.get_submodule("llm"))
 
     def fit(self, bench: Bench, train: Split) -> TrainReport:
-        from lampbench.training.loop import settings_from, steps_for
+        from lampbench.training.settings import settings_from, steps_for
 
         c, module, llm = self.config, self.module, self.llm(bench)
         assert module is not None

@@ -30,7 +30,8 @@ from lampbench.errors import RequestError
 from lampbench.families.dense_retriever import DenseConfig, DenseMethod
 from lampbench.families.llm_feedback import feedback
 from lampbench.method.base import Bench
-from lampbench.training.loop import TrainReport, settings_from
+from lampbench.training.run_state import TrainReport
+from lampbench.training.settings import settings_from
 
 if TYPE_CHECKING:
     from lampbench.data.dataset import Example, Split

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from lampbench.data.dataset import Example, Split
     from lampbench.models.frozen_llm import FrozenLLM
-    from lampbench.training.loop import TrainReport
+    from lampbench.training.run_state import TrainReport
 
 __all__ = [
     "Bench",
@@ -178,14 +178,14 @@ class Method:
         By default: the trainable parameters of `self.module`.
         """
         if self.module is not None:
-            from lampbench.training.loop import save_trainable
+            from lampbench.training.trained_weights import save_trainable
 
             save_trainable(self.module, folder / "trainable.safetensors")
 
     def restore(self, folder: Path) -> None:
         """Read what `save` wrote; `self.module` is freshly built."""
         if self.module is not None:
-            from lampbench.training.loop import load_trainable
+            from lampbench.training.trained_weights import load_trainable
 
             load_trainable(self.module, folder / "trainable.safetensors")
 

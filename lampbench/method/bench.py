@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from lampbench.prompts.texts import Fields
     from lampbench.runner.session import Fitted
     from lampbench.tasks import Task
-    from lampbench.training.loop import TrainReport, TrainSettings
+    from lampbench.training.run_state import TrainReport
+    from lampbench.training.settings import TrainSettings
     from lampbench.training.trained_weights import KeptWeights
 
 T = TypeVar("T")

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lampbench.models.run_models import Models
     from lampbench.progress import Progress
     from lampbench.runner.questions import Questions
-    from lampbench.training.loop import TrainReport
+    from lampbench.training.run_state import TrainReport
 
 FORMAT = 1  # of what decides a run
 

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 from lampbench.lazy import lazily
 
 if TYPE_CHECKING:
-    from lampbench.training.loop import TrainReport, load_trainable, save_trainable, train
+    from lampbench.training.loop import train
+    from lampbench.training.run_state import TrainReport
     from lampbench.training.settings import TrainSettings, settings_from, steps_for
+    from lampbench.training.trained_weights import load_trainable, save_trainable
 
 __getattr__ = lazily(
     __name__,
     {
-        "lampbench.training.loop": "TrainReport load_trainable save_trainable train",
+        "lampbench.training.loop": "train",
+        "lampbench.training.run_state": "TrainReport",
         "lampbench.training.settings": "TrainSettings settings_from steps_for",
+        "lampbench.training.trained_weights": "load_trainable save_trainable",
     },
 )

@@ -21,19 +21,7 @@ from lampbench.errors import RequestError
 from lampbench.files.seals import Say
 from lampbench.training.batch_order import Order
 from lampbench.training.run_state import RunState, TrainReport, key_of
-from lampbench.training.settings import TrainSettings, precision_for, refuse_numbers, settings_from, steps_for
-from lampbench.training.trained_weights import load_trainable, save_trainable
-
-__all__ = [
-    "TrainReport",
-    "TrainSettings",
-    "load_trainable",
-    "precision_for",
-    "save_trainable",
-    "settings_from",
-    "steps_for",
-    "train",
-]
+from lampbench.training.settings import TrainSettings, refuse_numbers
 
 T = TypeVar("T")
 
@@ -80,11 +68,11 @@ def train(
     _check(settings, module, examples, scored)
     order = Order(
         len(examples),
-        settings.batch_size,
-        settings.accumulation,
-        settings.steps,
-        settings.seed,
-        [length(example) for example in examples] if length is not None else None,
+        batch_size=settings.batch_size,
+        batches=settings.accumulation,
+        steps=settings.steps,
+        seed=settings.seed,
+        lengths=[length(example) for example in examples] if length is not None else None,
     )
     key = key_of(module, settings, len(examples), len(dev), length is not None)
     run = RunState(module, settings, checkpoint_dir, key)

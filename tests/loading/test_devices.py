@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
-from lampbench.dtypes import dtype_called, dtype_name, torch_dtype
 from lampbench.errors import RequestError
 from lampbench.loading.devices import resolve_device, resolve_dtype
 
@@ -84,15 +80,3 @@ def test_auto_is_bf16_on_gpus_that_compute_in_it(
 def test_unknown_precisions_are_refused() -> None:
     with pytest.raises(RequestError, match="unknown dtype 'int8'"):
         resolve_dtype("int8", torch.device("cpu"))
-
-
-@pytest.mark.parametrize(("called", "name"), [("bf16", "bfloat16"), ("float16", "float16"), ("auto", "auto")])
-def test_what_is_written_down_is_the_long_name(called: str, name: str) -> None:
-    assert dtype_called(called) == name
-    if called != "auto":
-        assert dtype_name(torch_dtype(called)) == name
-
-
-def test_the_names_of_precisions_need_no_torch() -> None:
-    code = "import sys; from lampbench.dtypes import dtype_called; dtype_called('bf16'); print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

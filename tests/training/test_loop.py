@@ -4,10 +4,8 @@ so."""
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Literal
@@ -15,24 +13,12 @@ from typing import Literal
 import pytest
 import torch
 from damaging import WAYS, damage, full
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from lampbench.errors import RequestError, RunError
-from lampbench.files.locks import locked
-from lampbench.files.seals import Damaged, write_named
-from lampbench.training import (
-    TrainReport,
-    TrainSettings,
-    load_trainable,
-    save_trainable,
-    steps_for,
-    train,
-)
+from lampbench.training import TrainReport, TrainSettings, train
 from lampbench.training.run_state import RunState
-from lampbench.training.settings import rate_factor, settings_from
-from lampbench.training.trained_weights import KeptWeights, save_weights
 
 Example = tuple[list[float], float]
 
@@ -321,55 +307,6 @@ def test_patience_ends_a_run_that_no_longer_improves(tmp_path: Path) -> None:
     assert run(settings, tmp_path, dev_score=lambda: 0.0)[1] == report
 
 
-def test_the_rate_warms_up_and_decays() -> None:
-    linear = rate_factor(TrainSettings(steps=100, warmup=0.1))
-    assert [linear(step) for step in (0, 4, 9, 10)] == pytest.approx([0.1, 0.5, 1.0, 1.0])
-    assert linear(55) == pytest.approx(0.5)
-    assert 0 < linear(99) < 0.02
-    constant = rate_factor(TrainSettings(steps=100, warmup=0.0, schedule="constant"))
-    assert {constant(step) for step in range(100)} == {1.0}
-
-
-@dataclass(frozen=True)
-class Options:
-    epochs: float = 2.0
-    max_steps: int = 0
-    batch_size: int = 4
-    accumulation: int = 2
-    learning_rate: float = 0.5
-    evaluations: int = 3
-
-
-def test_a_methods_options_become_settings() -> None:
-    settings = settings_from(Options(), 20, seed=7, dtype=torch.bfloat16)
-    assert settings == TrainSettings(
-        steps=5, batch_size=4, accumulation=2, learning_rate=0.5, seed=7, mixed_precision="bf16"
-    )
-    assert settings_from(Options(max_steps=3), 20, seed=7).steps == 3
-
-
-def test_held_out_examples_choose_the_weights_as_often_as_the_options_say() -> None:
-    scored = settings_from(Options(), 20, seed=7, scored=True)
-    assert (scored.eval_every, scored.select) == (2, "best")
-    assert settings_from(Options(), 20, seed=7, scored=True, eval_every=4).eval_every == 4
-    assert settings_from(Options(max_steps=3), 20, seed=7, scored=True, eval_every=4).eval_every == 3
-    unscored = settings_from(Options(), 20, seed=7, eval_every=4)
-    assert (unscored.eval_every, unscored.select) == (0, "last")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (Options(epochs=math.inf), "training: epochs must be finite, not inf"),
-        (Options(batch_size=0), "training: batch_size must be at least 1, not 0"),
-        (Options(evaluations=0), "training: evaluations must be at least 1, not 0"),
-    ],
-)
-def test_options_of_a_config_that_asks_nothing_are_refused_too(options: Options, message: str) -> None:
-    with pytest.raises(RequestError, match=message):
-        settings_from(options, 20, seed=7, scored=True)
-
-
 @pytest.mark.parametrize(("clip", "expected"), [(0.5, 0.5), (0.0, 1000.0)])
 def test_a_large_gradient_is_clipped(clip: float, expected: float) -> None:
     module = nn.Linear(1, 1, bias=False)
@@ -503,103 +440,3 @@ def test_without_examples_or_parameters_there_is_nothing_to_train() -> None:
         train(module, [], lambda batch: torch.zeros(()), SETTINGS)
     with pytest.raises(RequestError, match="no parameter"):
         train(module.requires_grad_(False), [0], lambda batch: torch.zeros(()), SETTINGS)
-
-
-class Adapted(nn.Module):
-    """A frozen part, a trained part, and two buffers of which one is to be saved."""
-
-    saved_buffers = ("mean",)
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        self.frozen = nn.Linear(64, 64).requires_grad_(False)
-        self.adapter = nn.Linear(2, 2)
-        self.register_buffer("mean", torch.randn(3))
-        self.register_buffer("scratch", torch.randn(3))
-
-
-def test_only_what_is_trained_is_saved_and_it_comes_back(tmp_path: Path) -> None:
-    file = tmp_path / "deep" / "weights.safetensors"
-    saved, restored = Adapted(0), Adapted(1)
-    untouched = restored.frozen.weight.clone(), restored.scratch.clone()
-    save_trainable(saved, file)
-    assert load_file(file).keys() == {"adapter.weight", "adapter.bias", "mean"}
-    load_trainable(restored, file)
-    assert torch.equal(restored.adapter.weight, saved.adapter.weight)
-    assert torch.equal(restored.mean, saved.mean)
-    assert torch.equal(restored.frozen.weight, untouched[0])
-    assert torch.equal(restored.scratch, untouched[1])
-    assert list(file.parent.iterdir()) == [file]
-
-
-def test_weights_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
-    file = tmp_path / "weights.safetensors"
-    save_trainable(nn.Linear(2, 3), file)
-    with pytest.raises(RequestError, match=r"'bias' is \(3,\) in the file and \(4,\) here"):
-        load_trainable(nn.Linear(2, 4), file)
-    with pytest.raises(RequestError, match=r"'bias' is \(3,\) in the file and nothing here"):
-        load_trainable(nn.Linear(2, 3, bias=False), file)
-    with pytest.raises(Damaged, match="cannot be read"):
-        load_trainable(nn.Linear(2, 3), tmp_path / "absent.safetensors")
-
-
-def test_weights_that_are_not_finite_are_neither_saved_nor_restored(tmp_path: Path) -> None:
-    module, file = nn.Linear(2, 3), tmp_path / "weights.safetensors"
-    spoilt = {name: torch.full_like(tensor, math.nan) for name, tensor in weights(module).items()}
-    save_file(spoilt, file)
-    before = weights(module)
-    with pytest.raises(Damaged, match="'bias' is not finite"):
-        load_trainable(module, file)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in weights(module).items())
-    file.unlink()
-    with pytest.raises(RunError, match="'bias' is not finite"):
-        save_weights(spoilt, file)
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("how", [*WAYS, "infinite"])
-def test_kept_weights_are_made_once_and_again_when_damaged(tmp_path: Path, how: str) -> None:
-    said: list[str] = []
-    made: list[str] = []
-
-    def make(name: str) -> dict[str, Tensor]:
-        made.append(name)
-        return {"w": torch.arange(100.0)}
-
-    kept = KeptWeights(tmp_path / "users", said.append)
-    for name in ("ann", "bob", "ann", "bob"):
-        assert torch.equal(kept.get(name, lambda: make(name))["w"], torch.arange(100.0))  # noqa: B023
-    assert made == ["ann", "bob"]
-    (file,) = (tmp_path / "users").glob("ann-*.safetensors")
-    if how == "infinite":
-        file.unlink()
-        write = partial(save_file, {"w": torch.full((100,), math.inf)})
-        file = write_named(file.parent, "ann", ".safetensors", write, "weights")
-    else:
-        damage(file, how)
-    again = KeptWeights(tmp_path / "users", said.append)
-    for name in ("ann", "bob"):
-        assert torch.equal(again.get(name, lambda: make(name))["w"], torch.arange(100.0))  # noqa: B023
-    assert made == ["ann", "bob", "ann"]
-    assert len(said) == 1
-    assert str(file) in said[0]
-    again.drop("ann")
-    assert len(list((tmp_path / "users").iterdir())) == 1
-
-
-def test_kept_weights_do_not_go_while_another_reads_them(tmp_path: Path) -> None:
-    kept = KeptWeights(tmp_path / "users", print)
-    kept.get("ann", lambda: {"w": torch.ones(2)})
-    with locked(tmp_path / "users"):
-        drop = threading.Thread(target=kept.drop, args=("ann",))
-        drop.start()
-        drop.join(0.3)
-        assert list((tmp_path / "users").iterdir())
-    drop.join()
-    assert not list((tmp_path / "users").iterdir())
-
-
-def test_steps_of_epochs_round_up() -> None:
-    assert steps_for(100, 2, 16) == 13
-    assert steps_for(3, 0.1, 64) == 1
