@@ -175,7 +175,7 @@ class Bench:
         It is the official one; with another `history_fields` it shows a part of the items only.
         """
         from lampbench.models.llm import Request
-        from lampbench.prompts.texts import personalized_prompt
+        from lampbench.prompts.profile_prompt import personalized_prompt
 
         items = example.select(list(ranking)[:k])
         return Request(

@@ -16,7 +16,8 @@ from lampbench.mini.generator import Knobs, MadeQuestion, user_questions
 from lampbench.mini.personas import Asked, Citation, Document, Domain
 from lampbench.mini.tokenizer import words
 from lampbench.mini.warmup import Example, blanks
-from lampbench.prompts.texts import item_text, personalized_prompt, query
+from lampbench.prompts.profile_prompt import personalized_prompt
+from lampbench.prompts.texts import item_text, query
 from lampbench.retrieval import rank_bm25
 from lampbench.tasks import TASKS, Task
 

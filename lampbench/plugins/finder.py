@@ -168,7 +168,8 @@ class Finder:
         exact = {file.name: file for file in found}
         file = exact.get(name) or {same(file.name): file for file in found}.get(same(name))
         if file is None:
-            raise unknown(self.noun, name, sorted(other.name for other in found if not other.error))
+            error = unknown(self.noun, name, sorted(other.name for other in found if not other.error))
+            raise RequestError(f"{error}; one of your own is found with {self.option}")
         if file.error:
             raise self.broken(file, file.error)
         return file

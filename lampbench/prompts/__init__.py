@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lampbench.lazy import lazily
 
 if TYPE_CHECKING:
+    from lampbench.prompts.profile_prompt import personalized_prompt
     from lampbench.prompts.texts import (
         PROMPT_VERSION,
         Extraction,
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
         item_text,
         output_from_item,
         own_text,
-        personalized_prompt,
         pplug_query,
         query,
     )
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 __getattr__ = lazily(
     __name__,
     {
+        "lampbench.prompts.profile_prompt": "personalized_prompt",
         "lampbench.prompts.texts": (
             "PROMPT_VERSION Extraction Fields Item history_text input_from_item item_text output_from_item "
-            "own_text personalized_prompt pplug_query query"
+            "own_text pplug_query query"
         ),
     },
 )

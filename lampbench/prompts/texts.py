@@ -1,18 +1,15 @@
-"""The query in an input, an item as text, and the prompt that joins items to an input.
+"""The query in an input, an item as text, and an item as a question with its answer.
 
 The words are in the files of the tasks; this is what LaMP's official programs do with them
-(github.com/LaMP-Benchmark/LaMP; arXiv:2304.11406, arXiv:2404.05970). No model runs here; a tokenizer is needed only
-to keep a prompt within its token budget.
+(github.com/LaMP-Benchmark/LaMP; arXiv:2304.11406, arXiv:2404.05970).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from lampbench.errors import RequestError, unknown
-from lampbench.prompts.token_budget import plan_budget
 from lampbench.tasks import Task, get_task
 from lampbench.tasks.wording import ForeignInput, slots_in
 
@@ -33,6 +30,16 @@ _HISTORY_TEXT: Mapping[str, str] = {
     "both": "both",
 }
 """The attribute of a task's texts that holds each of `Fields`."""
+
+
+def check_fields(fields: str) -> None:
+    """Refuse what is none of `Fields`.
+
+    Raises:
+        RequestError: it is none.
+    """
+    if fields not in _HISTORY_TEXT:
+        raise unknown("fields", fields, _HISTORY_TEXT)
 
 
 def query(task: Task | str, input: str, extraction: Extraction = "anchored") -> str:
@@ -147,8 +154,7 @@ def history_text(task: Task | str, item: Item, fields: Fields = "released") -> s
         RequestError: the item lacks a field, or there is no such `fields`.
     """
     task = get_task(task)
-    if fields not in _HISTORY_TEXT:
-        raise unknown("fields", fields, _HISTORY_TEXT)
+    check_fields(fields)
     return fill(getattr(task.texts, _HISTORY_TEXT[fields]), task, item)
 
 
@@ -174,10 +180,15 @@ def output_from_item(task: Task | str, item: Item) -> str | None:
         RequestError: the item lacks that field.
     """
     task = get_task(task)
-    return None if task.output_field is None else _field(task, item, task.output_field)
+    return None if task.output_field is None else field_of(task, item, task.output_field)
 
 
-def _field(task: Task, item: Item, name: str) -> str:
+def field_of(task: Task, item: Item, name: str) -> str:
+    """What an item says in a field, as text.
+
+    Raises:
+        RequestError: nothing, or null.
+    """
     value = item.get(name)
     if value is None:
         which = f"item {item['id']!r}" if "id" in item else "an item"
@@ -191,103 +202,11 @@ def _field(task: Task, item: Item, name: str) -> str:
     return value if isinstance(value, str) else str(value)
 
 
-_slots = cache(slots_in)
-
-
 def fill(template: str, task: Task, item: Item, **replaced: str) -> str:
     """The template with its slots filled from the item, or from `replaced` where that has them."""
     return template.format(
         **{
-            name: replaced[name] if name in replaced else _field(task, item, name)
-            for name in _slots(template)
+            name: replaced[name] if name in replaced else field_of(task, item, name)
+            for name in slots_in(template)
         }
     )
-
-
-def personalized_prompt(
-    task: Task | str,
-    input: str,
-    items: Sequence[Item],
-    tokenizer: Any,
-    max_length: int,
-    fields: Fields = "released",
-) -> str:
-    """The input with the selected items before it, or inside it, shortened to a token budget.
-
-    Identical to the official prompts (in-prompt augmentation, arXiv:2404.05970 Table 2, as released). Each
-    item's long field is cut to what `plan_budget` leaves it; titles, tags and scores are never cut. Without
-    items, or where the fixed parts alone do not fit, the prompt is the raw input.
-
-    The budget is the official estimate and no guarantee. Joining costs a few tokens more or less than it
-    says, and an input longer than its share is not cut here: such a prompt exceeds `max_length`, and the LLM
-    cuts its end. Counts are the tokenizer's own, and those of T5 moved once: up to transformers 4 the space
-    at the end of a fixed part was a token, since 5 it is not, which leaves each text one token more.
-
-    Args:
-        task: the task or its name.
-        input: the input as in the data file.
-        items: the selected items, best first, as in the JSON.
-        tokenizer: the LLM's tokenizer (transformers); lengths count the special tokens that it adds.
-        max_length: how many tokens the LLM will read.
-        fields: what of an item is shown. `released` and `both`: the official text, which holds both parts.
-            `input` and `output`: only what plays the task's input or output in it (see `history_text`), in
-            words of lampbench's own. Where items have one part only, it is always shown.
-
-    Raises:
-        RequestError: there is no such `fields`, or an item lacks a field. (The official program answers with
-            the raw input then, which makes a wrong file look like a method that does not help.)
-    """
-    task = get_task(task)
-    if fields not in _HISTORY_TEXT:
-        raise unknown("fields", fields, _HISTORY_TEXT)
-    if not items:
-        return input
-    prompt = task.prompt
-    template, counted_part = prompt.item, prompt.counted or ""
-    if part := {"input": prompt.input_part, "output": prompt.output_part}.get(fields):
-        template, counted_part = part, part.replace(f"{{{task.text_field}}}", " ")
-    cut = task.text_field in _slots(template)
-    texts = [_field(task, item, task.text_field) if cut else "" for item in items]
-    counted = [] if prompt.fixed_tokens is not None else [fill(counted_part, task, i) for i in items]
-    reserved = [prompt.reserved] if prompt.reserved else []
-    # One call tokenizes everything, because a call costs as much as several texts. The cutting is done here:
-    # what a tokenizer makes of a length of 0 depends on its special tokens and its version.
-    ids = tokenizer(
-        [input, *texts, *counted, *reserved],
-        add_special_tokens=False,
-        truncation=False,
-        return_attention_mask=False,
-        verbose=False,
-    )["input_ids"]
-    special = tokenizer.num_special_tokens_to_add()
-    lengths = [len(tokens) + special for tokens in ids]
-    n = len(items)
-    plan = plan_budget(
-        max_length,
-        input_tokens=lengths[0],
-        fixed_tokens=lengths[n + 1 : 2 * n + 1] if prompt.fixed_tokens is None else [prompt.fixed_tokens] * n,
-        text_tokens=lengths[1 : n + 1],
-        glue_tokens=prompt.glue_tokens + (lengths[-1] if reserved else 0),
-    )
-    if plan is None:
-        return input
-    parts = []
-    for item, tokens, kept in zip(items, ids[1 : n + 1], plan.kept, strict=True):
-        text = _decode(tokenizer, tokens[: max(kept - special, 0)])
-        parts.append(fill(template, task, item, **{task.text_field: text}))
-    joined = ", and ".join(parts)
-    if prompt.inside_after is not None:
-        before, found, after = input.partition(prompt.inside_after)
-        return f"{before}{found}, and {joined}{after}" if found else input
-    return f"{joined}{prompt.glue}{input}"
-
-
-def _decode(tokenizer: Any, ids: Sequence[int]) -> str:
-    """Text of the tokens, with the spacing of transformers 4, which published numbers were measured with.
-
-    Up to 4.44 decoding removed the space before punctuation unless a tokenizer declined; later versions do so
-    only where one asks for it, and T5 tokenizers saved before that do not say.
-    """
-    undeclared = "clean_up_tokenization_spaces" not in getattr(tokenizer, "init_kwargs", {})
-    clean_up = True if undeclared and type(tokenizer).__name__.startswith("T5") else None
-    return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=clean_up)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from string import Formatter
 
 
+@cache
 def slots_in(template: str) -> tuple[str, ...]:
     """The names of a template's slots, in order."""
     return tuple(name for _, name, _, _ in Formatter().parse(template) if name)
@@ -151,3 +153,12 @@ class ProfilePrompt:
         counted = said.item.replace(f"{{{text}}}", " ") if said.counted is None else said.counted
         reserved = said.glue.strip(" .") if said.reserved is None else said.reserved
         return replace(said, counted=counted, reserved=reserved)
+
+    def of_part(self, part: str, text: str) -> ProfilePrompt:
+        """The prompt that shows the `input` or `output` part of items; of another part, or of the only one, the same.
+
+        Args:
+            text: the text field.
+        """
+        item = {"input": self.input_part, "output": self.output_part}.get(part)
+        return replace(self, item=item, counted=item.replace(f"{{{text}}}", " ")) if item else self
