@@ -27,7 +27,6 @@ from torch.nn import functional as F
 
 from lampbench.constraints import Count, PositiveInt
 from lampbench.errors import RequestError
-from lampbench.families.batched_history import gather
 from lampbench.families.soft_prompt import (
     InstructionTokens,
     SoftPromptConfig,
@@ -69,6 +68,39 @@ class Config(SoftPromptConfig, ProfileConfig):
             raise ValueError("with instruction=false and personal=false nothing is left to train")
         if self.redecode_input and self.retriever != "none":
             raise ValueError("redecode_input repeats the released program, which knows no retriever")
+
+
+@dataclass(frozen=True)
+class HistoryBatch:
+    """The histories of n users without padding: each item once, however many of them have it.
+
+    Attributes:
+        vectors: float32 [n_items, dim], one row per distinct item of the batch.
+        counts: float32 [n, n_items], how often each user has each item; 0 for items of other users.
+    """
+
+    vectors: Tensor
+    counts: Tensor
+
+
+def gather(
+    matrix: np.ndarray | ItemVectors, histories: Sequence[np.ndarray], device: torch.device | str = "cpu"
+) -> HistoryBatch:
+    """The items of `histories`, read from a (memory-mapped) matrix of item vectors.
+
+    Args:
+        matrix: [n_rows, dim], of any float type.
+        histories: per user, the rows of the matrix that are the user's items; may be empty.
+        device: where the result goes.
+    """
+    rows = np.concatenate([np.empty(0, dtype=np.int64), *histories])
+    # Sorted, so that the file is read from front to back.
+    distinct, item = np.unique(rows, return_inverse=True)
+    user = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
+    counts = np.zeros((len(histories), len(distinct)), dtype=np.float32)
+    np.add.at(counts, (user, item), 1.0)
+    vectors = torch.from_numpy(np.asarray(matrix[distinct], dtype=np.float32))
+    return HistoryBatch(vectors.to(device), torch.from_numpy(counts).to(device))
 
 
 class PersonaPlug(nn.Module):

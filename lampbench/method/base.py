@@ -94,7 +94,7 @@ class Method:
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named settings of options: `{"dated": {"use_date": True}}` is run as `--method NAME+dated`.
 
-    Every method has those of `lampbench.method.variants` besides, as far as it has their options.
+    Every method has those of `lampbench.method.registry` besides, as far as it has their options.
     """
 
     reads_profile: ClassVar[bool] = True

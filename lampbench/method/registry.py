@@ -9,14 +9,13 @@ A method is a file. It is found in `lampbench/methods` (in a checkout: `methods/
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lampbench.errors import RequestError, described
-from lampbench.method.variants import all_variants
 from lampbench.plugins.code_fingerprint import code_print, file_print
 from lampbench.plugins.config_reader import Option
 from lampbench.plugins.file_reader import read_method_file
@@ -33,6 +32,18 @@ FINDER = Finder(
     folders=(PACKAGE, CHECKOUT) if (CHECKOUT.parent / "pyproject.toml").is_file() else (PACKAGE,),
     variable="LAMPBENCH_METHODS",
 )
+
+
+# Variants that every method has whose options allow them, beside those that its file declares. They are controls, and a
+# control is of use when it is asked of all: does the gain need this user's history, its labels, any history at all; and
+# is it in what the user was given or in what the user answered?
+SHARED: Mapping[str, Mapping[str, Any]] = {
+    "random-profile": {"profile": "random"},
+    "shuffled-labels": {"profile": "shuffled-labels"},
+    "empty-profile": {"profile": "empty"},
+    "inputs-only": {"history_fields": "input"},
+    "outputs-only": {"history_fields": "output"},
+}
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,15 @@ class LoadedMethod:
     def variants(self) -> Mapping[str, Mapping[str, Any]]:
         """Its named variants and the options they set, those that all methods share included."""
         return all_variants([f.name for f in fields(self.config)], self.cls.variants)
+
+
+def all_variants(
+    options: Iterable[str], own: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """The variants of a method with these options; where a name is declared twice, its own counts."""
+    known = set(options)
+    shared = {name: values for name, values in SHARED.items() if values.keys() <= known}
+    return {**shared, **own}
 
 
 def list_methods(methods_dir: Folders = None) -> list[MethodInfo]:

@@ -15,8 +15,7 @@ from tiny_tokenizers import byte_tokenizer
 
 from lampbench.errors import RequestError
 from lampbench.files.folders import cache_dir
-from lampbench.method.registry import list_methods, load
-from lampbench.method.variants import SHARED, all_variants
+from lampbench.method.registry import SHARED, all_variants, list_methods, load
 from lampbench.prompts import personalized_prompt
 from lampbench.records.predictions import Line, read_predictions
 from lampbench.records.record import Record

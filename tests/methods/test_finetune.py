@@ -16,7 +16,7 @@ from tuned_bench import ANIMALS, COLOUR_OF, KINDS, MATRICES, answers, headlines,
 from lampbench.data import TaskData
 from lampbench.errors import RequestError
 from lampbench.method.bench import Bench
-from lampbench.method.variants import SHARED
+from lampbench.method.registry import SHARED
 from lampbench.methods import adhoc, bm25, finetune, lora
 from lampbench.models.fingerprint import weights_fingerprint
 from lampbench.models.llm import LLM, Request

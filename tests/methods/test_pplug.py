@@ -13,7 +13,7 @@ import golden_prompts
 import numpy as np
 import pytest
 import torch
-from lampbench.methods.pplug import Config, Method, PersonaPlug, Question, thin
+from lampbench.methods.pplug import Config, Method, PersonaPlug, Question, gather, thin
 from places import GOLDEN
 from planted import planted_bench
 from safetensors.torch import load_file
@@ -22,7 +22,6 @@ from tiny_tokenizers import numbered_tokenizer
 from torch import Tensor, nn
 
 from lampbench.data import Example
-from lampbench.families.batched_history import gather
 from lampbench.families.soft_prompt import fresh_norm, soft_prompt_loss
 from lampbench.method.bench import RunSettings
 from lampbench.models.encoder import TextEncoder
