@@ -27,13 +27,16 @@ from typing import Any
 HERE = Path(__file__).resolve().parents[1]  # the folder of lampbench
 PACKAGE = HERE.name
 
-TELLING = """
-caches.generation_cache constraints errors files.atomic_write files.bounded_json files.digests files.folders files.locks
-files.regular_file files.remembered_hashes files.seals files.typed_json lazy loading.hub loading.identity
-loading.load_errors method.options method.registry method.saved_fits metrics.constant_floors metrics.hf_evaluate
-models.run_models plugins.code_fingerprint plugins.finder progress records.environment records.record
-runner.dependencies runner.request tasks.registry tasks.spelling version
-""".split()
+TELLING = frozenset(
+    """
+    caches.generation_cache constraints errors files.atomic_write files.bounded_json files.digests
+    files.folders files.locks files.regular_file files.remembered_hashes files.seals files.typed_json lazy
+    loading.hub loading.identity loading.load_errors method.options method.registry method.saved_fits
+    metrics.constant_floors metrics.hf_evaluate models.run_models plugins.code_fingerprint plugins.finder
+    progress records.environment records.record runner.dependencies runner.request tasks.registry
+    tasks.spelling version
+    """.split()
+)
 
 INSTALLED = {"site-packages", "dist-packages"}  # folders in which many packages lie side by side
 
@@ -90,7 +93,8 @@ class _Source:
 
     @property
     def is_telling(self) -> bool:
-        return self.name in (PACKAGE, *(f"{PACKAGE}.{name}" for name in TELLING))
+        top, _, rest = self.name.partition(".")
+        return top == PACKAGE and (not rest or rest in TELLING)
 
     @property
     def package(self) -> str:
@@ -112,25 +116,31 @@ class _Source:
 
     def find(self, name: str) -> _Source | None:
         """The module that this one imports by that name, if it counts."""
-        top, _, rest = name.partition(".")
+        top = name.partition(".")[0]
         if top == PACKAGE:
-            places = [HERE.parent / name.replace(".", "/")]
-            if rest.startswith("methods."):  # in a checkout they stand beside the package
-                places.append(HERE.parent / rest.replace(".", "/"))
-            root = HERE.parent
-        elif self.is_ours or top in sys.stdlib_module_names or not self._may_hold(top):
+            return _own(name, HERE.parent)
+        if self.is_ours or top in sys.stdlib_module_names or not self._may_hold(top):
             return None
-        else:
-            places, root = [self.root / name.replace(".", "/")], self.root
-        for place in places:
-            for path in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
-                if path.is_file():
-                    return _Source(name, path, root)
-        return None
+        return _at(self.root / name.replace(".", "/"), name, self.root)
 
     def _may_hold(self, top: str) -> bool:
         """Whether a package of that name in the root is the same author's."""
         return self.root.name not in INSTALLED or top == self.name.partition(".")[0]
+
+
+@lru_cache(maxsize=4096)  # what lampbench consists of does not change while it runs
+def _own(name: str, root: Path) -> _Source | None:
+    """The module of lampbench of that name."""
+    rest = name.partition(".")[2]
+    beside = rest if rest.startswith("methods.") else name  # in a checkout they stand beside the package
+    return _at(root / name.replace(".", "/"), name, root) or _at(root / beside.replace(".", "/"), name, root)
+
+
+def _at(place: Path, name: str, root: Path) -> _Source | None:
+    for path in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
+        if path.is_file():
+            return _Source(name, path, root)
+    return None
 
 
 @dataclass(frozen=True)
