@@ -16,14 +16,12 @@ from lampbench.version import __version__
 
 # What can change a number. numpy draws the random samples, tokenizers cuts the prompts, and so on.
 PACKAGES = (
-    "accelerate",
-    "evaluate",
     "numpy",
+    "peft",
     "pyarrow",
     "rank-bm25",
     "rouge-score",
     "safetensors",
-    "scikit-learn",
     "sentence-transformers",
     "tokenizers",
     "torch",
