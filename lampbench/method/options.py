@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -56,7 +57,7 @@ def make_config(config: type[C], values: Mapping[str, Any], *, owner: str) -> C:
         RequestError: an unknown name, a value of the wrong type, or one that the dataclass refuses.
     """
     fields = {f.name: f for f in dataclasses.fields(config) if f.init}  # type: ignore[arg-type]
-    hints = typing.get_type_hints(config)
+    hints = _hints(config)  # type: ignore[arg-type]
     converted = {}
     for name, value in values.items():
         if name not in fields:
@@ -102,6 +103,11 @@ def describe(kind: Any) -> str:
     return names.get(kind, str(getattr(kind, "__name__", kind)))
 
 
+@functools.cache
+def _hints(config: Any) -> dict[str, Any]:
+    return typing.get_type_hints(config)
+
+
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
@@ -122,6 +128,7 @@ def _value(value: Any, kind: Any) -> Any:
         raise ValueError(value)
     if not isinstance(value, str):
         return typed(value, kind)
+    value.encode()  # bytes that are no UTF-8 raise a ValueError, too
     if origin in _UNIONS:
         # `none` first and text last: whatever else fits is meant.
         for part in sorted(arguments, key=lambda p: (p is str, p is not type(None))):

@@ -74,6 +74,7 @@ def test_a_text_becomes_what_the_field_says(name: str, text: str, value: object)
         ("level", "3", "one of 1, 2"),
         ("normalise", "maybe", "true or false"),
         ("sizes", "1,2,3", "a list with commas, each an integer"),
+        ("title", "\udcff", "text"),  # what Python makes of a byte that is no UTF-8
     ],
 )
 def test_a_wrong_type_names_option_method_and_what_is_allowed(name: str, text: str, wanted: str) -> None:
