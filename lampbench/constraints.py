@@ -23,6 +23,7 @@ PositiveInt = Annotated[int, Ge(1)]
 Count = Annotated[int, Ge(0)]
 PositiveFloat = Annotated[float, Gt(0)]
 NonNegativeFloat = Annotated[float, Ge(0)]
+Probability = Annotated[float, Interval(ge=0, le=1)]
 DropoutRate = Annotated[float, Interval(ge=0, lt=1)]
 WarmupShare = Annotated[float, Interval(ge=0, le=1), "a share of the steps, from 0 to 1"]
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from damaging import WAYS, damage
 from places import CHECKOUT, HELPERS
 
 from lampbench.errors import RequestError
-from lampbench.mini.generator import SIZES, Knobs, generate, user_questions, with_knobs, write_suite
+from lampbench.method.options import make_config
+from lampbench.mini.generator import SIZES, Knobs, generate, user_questions, write_suite
 from lampbench.mini.personas import DOMAINS
 from lampbench.prompts import query
 from lampbench.tasks import TASKS, get_task
@@ -30,7 +32,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_the_same_knobs_give_the_same_bytes_and_another_seed_gives_other_people(tmp_path: Path) -> None:
     write_suite(tmp_path / "a", SMALL)
     write_suite(tmp_path / "b", SMALL)
-    write_suite(tmp_path / "c", with_knobs(SMALL, seed=1))
+    write_suite(tmp_path / "c", replace(SMALL, seed=1))
     assert files(tmp_path / "a") == files(tmp_path / "b")
     for name, content in files(tmp_path / "c").items():
         assert content != files(tmp_path / "a")[name]
@@ -64,7 +66,7 @@ def test_writing_again_changes_nothing_and_other_knobs_are_refused(tmp_path: Pat
     assert write_suite(tmp_path, SMALL, ["LaMP-3"]) == first
     assert files(tmp_path) == before
     with pytest.raises(RequestError, match="other knobs"):
-        write_suite(tmp_path, with_knobs(SMALL, noise=0.5), ["LaMP-3"])
+        write_suite(tmp_path, replace(SMALL, noise=0.5), ["LaMP-3"])
     assert files(tmp_path) == before
     write_suite(tmp_path, SMALL, ["LaMP-4"])
     assert set(files(tmp_path)) > set(before)
@@ -155,7 +157,7 @@ def test_two_commands_at_once_write_every_task_once(tmp_path: Path) -> None:
 def test_whoever_knows_the_persona_answers_better_and_not_perfectly(task: str) -> None:
     from lampbench.metrics import score
 
-    questions = list(generate(task, "dev", with_knobs(SMALL, dev=400)))
+    questions = list(generate(task, "dev", replace(SMALL, dev=400)))
     golds = {q.id: q.output for q in questions}
     ceiling = score(task, {q.id: q.ceiling for q in questions}, golds).metrics
     floor = score(task, {q.id: q.floor for q in questions}, golds).metrics
@@ -172,7 +174,7 @@ def test_users_of_different_splits_are_disjoint_in_the_user_setting_and_the_same
     users = {split: {q.user_id for q in generate(task, split, SMALL)} for split in ("train", "dev", "test")}
     assert not users["train"] & users["dev"]
     assert not users["dev"] & users["test"]
-    timed = with_knobs(SMALL, setting="time", train=6, dev=6, test=6)
+    timed = replace(SMALL, setting="time", train=6, dev=6, test=6)
     splits = {split: list(generate(task, split, timed)) for split in ("train", "dev", "test")}
     for train, dev, test in zip(*splits.values(), strict=True):
         assert train.user_id == dev.user_id == test.user_id
@@ -187,18 +189,18 @@ def test_users_of_different_splits_are_disjoint_in_the_user_setting_and_the_same
 def test_histories_keep_to_their_bounds() -> None:
     lengths = Counter(
         len(q.profile)
-        for q in generate("LaMP-3", "dev", with_knobs(SMALL, dev=300, history_min=2, history_max=5))
+        for q in generate("LaMP-3", "dev", replace(SMALL, dev=300, history_min=2, history_max=5))
     )
     assert set(lengths) == {2, 3, 4, 5}
 
 
 def test_one_item_does_not_tell_the_persona() -> None:
     """Items of one user differ in what they show: tags, fields, openers."""
-    profile = user_questions("LaMP-2", "1", 1, with_knobs(SMALL, history_min=20, history_max=20))[0].profile
+    profile = user_questions("LaMP-2", "1", 1, replace(SMALL, history_min=20, history_max=20))[0].profile
     assert len({item["tag"] for item in profile}) > 2
     titles = [
         item["title"]
-        for item in user_questions("LaMP-4", "1", 1, with_knobs(SMALL, history_min=20, history_max=20))[
+        for item in user_questions("LaMP-4", "1", 1, replace(SMALL, history_min=20, history_max=20))[
             0
         ].profile
     ]
@@ -229,7 +231,7 @@ def test_the_floor_of_ratings_passes_over_the_remark_that_a_text_may_carry() -> 
 def test_noise_of_one_makes_the_persona_useless() -> None:
     from lampbench.metrics import score
 
-    questions = list(generate("LaMP-3", "dev", with_knobs(SMALL, dev=400, noise=1.0)))
+    questions = list(generate("LaMP-3", "dev", replace(SMALL, dev=400, noise=1.0)))
     golds = {q.id: q.output for q in questions}
     ceiling = score("LaMP-3", {q.id: q.ceiling for q in questions}, golds).metrics["mae"]
     floor = score("LaMP-3", {q.id: q.floor for q in questions}, golds).metrics["mae"]
@@ -240,7 +242,7 @@ def test_with_full_drift_the_newest_documents_follow_another_persona() -> None:
     """Strict reviewers turn lenient and so on: early and late scores of a level differ for two users in three."""
     bias = {}
     for drift in (0.0, 1.0):
-        knobs = with_knobs(SMALL, noise=0.0, drift=drift, history_min=40, history_max=40)
+        knobs = replace(SMALL, noise=0.0, drift=drift, history_min=40, history_max=40)
         changed = 0
         for user in range(60):
             profile = user_questions("LaMP-2", f"{user}", 1, knobs)[0].profile
@@ -255,15 +257,16 @@ def test_with_full_drift_the_newest_documents_follow_another_persona() -> None:
     ("changes", "message"),
     [
         ({"setting": "tome"}, "did you mean 'time'"),
-        ({"noise": 1.5}, "noise = 1.5"),
-        ({"history_min": 9, "history_max": 3}, "history bounds 9 to 3"),
-        ({"dev": -1}, "dev = -1"),
+        ({"noise": 1.5}, "noise must be from 0 to 1, not 1.5"),
+        ({"history_min": 9, "history_max": 3}, "history_min must be at most history_max (3), not 9"),
+        ({"history_min": 0}, "history_min must be at least 1, not 0"),
+        ({"dev": -1}, "dev must not be negative, not -1"),
         ({"sead": 3}, "did you mean 'seed'"),
     ],
 )
 def test_impossible_knobs_are_refused_in_one_line(changes: dict[str, object], message: str) -> None:
     with pytest.raises(RequestError, match=re.escape(message)) as error:
-        with_knobs(Knobs(), **changes)
+        make_config(Knobs, changes, owner="LaMP-mini")
     assert "\n" not in str(error.value)
 
 
