@@ -102,9 +102,9 @@ def _work(options: dict[str, Any], place: str, who: str) -> None:
     """Run the command, and write down what it made and what it said of damage."""
     from lampbench.caches import embedding_store
     from lampbench.data import prepare
+    from lampbench.method import fitting
     from lampbench.mini import generator
     from lampbench.progress import Progress
-    from lampbench.runner import session
     from lampbench.runner.run import run
     from lampbench.training import trained_weights
 
@@ -130,7 +130,7 @@ def _work(options: dict[str, Any], place: str, who: str) -> None:
     counting(generator, "_write_task", "tasks")
     counting(prepare, "_prepare", "stores")
     counting(embedding_store.EmbeddingMatrix, "_create", "matrices")
-    counting(session.Session, "_fit", "fits")
+    counting(fitting, "_fit", "fits")
     counting(trained_weights, "write_weights", "weights")
     try:
         run(**options, results=f"{place}/{who}", progress=Listening("none"))

@@ -35,7 +35,7 @@ from lampbench.constraints import (
     PositiveInt,
     WarmupShare,
 )
-from lampbench.method import Bench, Prediction, ProfileConfig
+from lampbench.method import Bench, HistoryConfig, Prediction, ProfileConfig
 from lampbench.models.adapter_shape import AdapterShape
 from lampbench.prompts import Fields
 from lampbench.prompts.history_pairs import Pair, pairs_from_items
@@ -52,7 +52,7 @@ TASK, USER = "task", "user"
 
 
 @dataclass(frozen=True)
-class Config(AdapterShape, ProfileConfig):
+class Config(AdapterShape, ProfileConfig, HistoryConfig):
     """Options."""
 
     history_fields: Fields = "released"  # what of an item its training pair holds (released: both parts)
@@ -114,7 +114,7 @@ class Method(lampbench.method.Method):
         model = bench.llm.twin()
         self.below = [TASK] if self.config.task_lora else []
         if self.config.task_lora:
-            learned = bench.method("lora", **self.uses()["lora"]).method
+            learned = bench.method("lora", **self.uses()["lora"])
             assert learned.module is not None  # it is fitted
             # Frozen below the users', as if it were merged into the LLM: no dropout.
             add_adapter(model, TASK, replace(learned.config, dropout=0.0), seed=0)

@@ -36,7 +36,7 @@ from lampbench.families.soft_prompt import (
     mlp,
     start_scale,
 )
-from lampbench.method import Bench, ProfileConfig
+from lampbench.method import Bench, HistoryConfig, ProfileConfig, PromptsConfig
 from lampbench.prompts import Fields, history_text, pplug_query
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ BGE_PREFIX = "Represent this sentence for searching relevant passages:"
 
 
 @dataclass(frozen=True)
-class Config(SoftPromptConfig, ProfileConfig):
+class Config(SoftPromptConfig, ProfileConfig, HistoryConfig, PromptsConfig):
     """Options. The defaults train as in section 4.2 of the paper and in the released program."""
 
     attention: bool = True  # weigh items by their likeness to the question (false: their plain mean)
@@ -209,6 +209,21 @@ class Method(SoftPromptMethod):
     def uses(self) -> tuple[str, ...]:
         return () if self.config.retriever == "none" else (self.config.retriever,)
 
+    def idle(self) -> Mapping[str, str]:
+        c = self.config
+        found = dict(super().idle())
+        if c.retriever == "none":
+            found["k"] = "without a retriever: set retriever=bm25, say"
+        if not c.attention:
+            found |= dict.fromkeys(("top_k", "query_prefix"), "with attention=false")
+        if not c.personal:
+            read = ("attention", "top_k", "max_history", "query_prefix", "prompts")
+            found |= dict.fromkeys(read, "with personal=false")
+            if c.retriever == "none":
+                shown = ("profile", "history_fields")
+                found |= dict.fromkeys(shown, "with personal=false and without a retriever")
+        return found
+
     def build(self, bench: Bench) -> nn.Module:
         c = self.config
         modules: dict[str, nn.Module] = {
@@ -230,8 +245,7 @@ class Method(SoftPromptMethod):
     def bytes_per_user(self, bench: Bench, example: Example) -> int:
         """One float32 vector per item that counts, and what the retriever keeps."""
         n = min(len(example.item_rows), self.config.max_history) if self.config.personal else 0
-        retrievers = [bench.method(name) for name in self.uses()]
-        kept = [retriever.method.bytes_per_user(retriever.bench, example) or 0 for retriever in retrievers]
+        kept = [bench.method(name).bytes_per_user(example) or 0 for name in self.uses()]
         return n * bench.encoder.dim * 4 + sum(kept)
 
     # Questions

@@ -60,6 +60,11 @@ class Method(RetrievalMethod):
     def uses(self) -> tuple[str, ...]:
         return self.config.methods
 
+    def idle(self) -> Mapping[str, str]:
+        return (
+            {} if len(self.config.methods) > 1 else {"constant": "where the rankings of one method are fused"}
+        )
+
     def check_below(self, others: Mapping[str, type[lampbench.method.Method]]) -> None:
         check_they_rank(others)
 

@@ -43,6 +43,10 @@ class Method(SelectionMethod):
     }
     config: Config
 
+    @property
+    def keeps_answer(self) -> bool:
+        return self.config.keep_answer
+
     def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
         pool = self.pool(bench)
         prompts = [list(pool.prompts(name, examples)) for name in pool.members] if examples else []

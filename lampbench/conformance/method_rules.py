@@ -16,7 +16,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +28,9 @@ from lampbench.tasks import Task, get_task
 
 if TYPE_CHECKING:
     from lampbench.data.dataset import Example
-    from lampbench.runner.request import Job
-    from lampbench.runner.session import Fitted, Session
+    from lampbench.method.fitting import Fitted
+    from lampbench.runner.session import Session
+    from lampbench.runner.setup import Setup
 
 # What the outputs of the questions are, where they are texts.
 PLANTED = "planted gold"
@@ -39,6 +40,9 @@ TASKS = ("LaMP-1", "LaMP-3", "LaMP-4")
 
 LLM, ENCODER = "tiny-llm", "tiny-bert"
 DATA, OTHER_GOLDS = "data", "other-golds"  # the same questions, with other outputs
+
+Answer = tuple[str, tuple[str, ...]]
+"""What a question was answered, and the ids of the items in its prompt."""
 
 MethodsDir = str | Path | Sequence[str | Path] | None
 
@@ -136,7 +140,7 @@ def _check(
         with _rule(report, f"{task}: options"):
             session, job = _session(info, methods_dir, folder, models, task, DATA)
             other, _ = _session(info, methods_dir, folder, models, task, OTHER_GOLDS)
-            _check_task(report, session, other, job)
+            _Trial(report, session, other, job).run()
     report.seconds = time.monotonic() - start
     return report
 
@@ -156,80 +160,110 @@ def _rule(report: CheckReport, name: str) -> Iterator[None]:
         report.done.append(name)
 
 
-def _check_task(report: CheckReport, session: Session, other_golds: Session, job: Job) -> None:
-    from lampbench.method.profile_controls import view
-    from lampbench.models.call_guard import runs_uncounted
-    from lampbench.models.fingerprint import weights_fingerprint
+def _is_planted(text: str) -> bool:
+    return text.startswith(PLANTED)
 
-    task = job.task.name
-    llm = session.models.llm
-    frozen = weights_fingerprint(llm.model)
-    asked = list(session.data[task].asked)
-    answers: dict[str, tuple[Any, ...]] = {}
-    fitted: Fitted | None = None
 
-    with runs_uncounted(llm.model) as uncounted:
-        with _rule(report, f"{task}: fits"):
-            fitted = session.fitted(job.method, job.config, job.task, job.seed, job.settings)
-        if fitted is None:
+class _Trial:
+    """The rules, tried with one method on one task.
+
+    Args:
+        report: where it notes what is found.
+        session: in which the method works.
+        other_golds: one like it, with other outputs of the questions that are asked.
+        job: the method.
+    """
+
+    def __init__(self, report: CheckReport, session: Session, other_golds: Session, job: Setup) -> None:
+        self.report = report
+        self.session = session
+        self.other_golds = other_golds
+        self.job = job
+        self.task = job.task.name
+        self.llm = session.models.llm
+        self.asked = list(session.data[self.task].asked)
+        self.answers: dict[str, Answer] = {}
+
+    def run(self) -> None:
+        """Try the rules, one after the other; without an answer there is nothing to compare."""
+        from lampbench.models.call_guard import runs_uncounted
+        from lampbench.models.fingerprint import weights_fingerprint
+
+        frozen = weights_fingerprint(self.llm.model)
+        fitted: Fitted | None = None
+        with runs_uncounted(self.llm.model) as uncounted:
+            with self._rule("fits"):
+                fitted = self.session.fitted(self.job)
+            if fitted is None:
+                return
+            with self._rule("one answer per question, in order"):
+                self.answers = self._answers(fitted, self.asked)
+        if not self.answers:
             return
-        with _rule(report, f"{task}: one answer per question, in order"):
-            answers = _answers(fitted, asked, job)
-    if not answers:
-        return
-    with _rule(report, f"{task}: every use of the LLM is counted"):
-        if uncounted:
-            raise _Broken(
-                f"it runs the LLM's {uncounted[0]} itself, which nobody counts: ask by bench.ask, "
-                "bench.generate or bench.llm"
+        with self._rule("every use of the LLM is counted"):
+            if uncounted:
+                raise _Broken(
+                    f"it runs the LLM's {uncounted[0]} itself, which nobody counts: ask by bench.ask, "
+                    "bench.generate or bench.llm"
+                )
+        self._try_other_ways(fitted)
+        self._try_other_data(fitted)
+        with self._rule("the LLM stays frozen"):
+            if weights_fingerprint(self.llm.model) != frozen:
+                self.session.models.forget_llm()
+                raise _Broken("the weights or the mode of the LLM have changed: work on a copy of it")
+
+    def _try_other_ways(self, fitted: Fitted) -> None:
+        """Asked otherwise, restored or fitted again it answers the same."""
+        session, budget = self.session, self.llm.budget
+        with self._rule("the batch does not change the answer"):
+            tokens, budget.tokens = budget.tokens, 1  # every question in a batch of its own
+            try:
+                self._compare(self._answers(fitted, self.asked[::-1]), "one at a time and in another order")
+            finally:
+                budget.tokens = tokens
+        with self._rule("learned once, restored the same"):
+            session.forget()
+            self._compare(self._answers(session.fitted(self.job), self.asked), "restored from disk")
+        with self._rule("the same seed gives the same answers"):
+            session.discard(self.job)
+            anew = self._answers(session.fitted(self.job), self.asked)
+            self._compare(anew, "fitted again with the same seed")
+
+    def _try_other_data(self, fitted: Fitted) -> None:
+        """What it must not know changes nothing, and what may be missing breaks nothing."""
+        from lampbench.method.profile_controls import view
+
+        with self._rule("the outputs of the questions change nothing"):
+            others = list(self.other_golds.data[self.task].asked)
+            self._compare(
+                self._answers(self.other_golds.fitted(self.job), others),
+                "with other outputs of the questions in the data, which it must not know,",
             )
-    with _rule(report, f"{task}: the batch does not change the answer"):
-        tokens, llm.budget.tokens = llm.budget.tokens, 1  # every question in a batch of its own
-        try:
-            _compare(answers, _answers(fitted, asked[::-1], job), "one at a time and in another order")
-        finally:
-            llm.budget.tokens = tokens
-    with _rule(report, f"{task}: learned once, restored the same"):
-        session.forget()
-        again = session.fitted(job.method, job.config, job.task, job.seed, job.settings)
-        _compare(answers, _answers(again, asked, job), "restored from disk")
-    with _rule(report, f"{task}: the same seed gives the same answers"):
-        session.discard(job.method, job.config, job.task, job.seed, job.settings)
-        anew = session.fitted(job.method, job.config, job.task, job.seed, job.settings)
-        _compare(answers, _answers(anew, asked, job), "fitted again with the same seed")
-    with _rule(report, f"{task}: the outputs of the questions change nothing"):
-        blind = other_golds.fitted(job.method, job.config, job.task, job.seed, job.settings)
-        _compare(
-            answers,
-            _answers(blind, list(other_golds.data[task].asked), job),
-            "with other outputs of the questions in the data, which it must not know,",
-        )
-    with _rule(report, f"{task}: an empty history is survived"):
-        items = session.data[task].items
-        _answers(fitted, view("empty", job.task, asked, items, fitted.bench.rng).examples, job)
-    with _rule(report, f"{task}: the LLM stays frozen"):
-        if weights_fingerprint(llm.model) != frozen:
-            session.models.forget_llm()
-            raise _Broken("the weights or the mode of the LLM have changed: work on a copy of it")
+        with self._rule("an empty history is survived"):
+            items = self.session.data[self.task].items
+            nobody = view("empty", self.job.task, self.asked, items, fitted.bench.rng)
+            self._answers(fitted, nobody.examples)
 
+    def _rule(self, name: str) -> AbstractContextManager[None]:
+        return _rule(self.report, f"{self.task}: {name}")
 
-def _answers(fitted: Fitted, asked: Sequence[Example], job: Job) -> dict[str, tuple[Any, ...]]:
-    from lampbench.conformance.reachable import find_text
-    from lampbench.runner.job import checked
+    def _answers(self, fitted: Fitted, asked: Sequence[Example]) -> dict[str, Answer]:
+        from lampbench.conformance.reachable import find_text
+        from lampbench.runner.job import checked
 
-    found: dict[str, tuple[Any, ...]] = {}
-    predictions = fitted.predict(asked)
-    for prediction in checked(predictions, asked, job.method.name):
-        if not found and find_text((fitted, predictions), lambda text: text.startswith(PLANTED)) is not None:
-            raise _Broken("it holds the output of a question that is asked: that is hidden from methods")
-        found[prediction.id] = (prediction.output, prediction.ranked)
-    return found
+        found: dict[str, Answer] = {}
+        predictions = fitted.predict(asked)
+        for prediction in checked(predictions, asked, fitted.name):
+            if not found and find_text((fitted, predictions), _is_planted) is not None:
+                raise _Broken("it holds the output of a question that is asked: that is hidden from methods")
+            found[prediction.id] = (prediction.output, prediction.ranked)
+        return found
 
-
-def _compare(first: dict[str, Any], second: dict[str, Any], how: str) -> None:
-    for id, answer in first.items():
-        if second[id] != answer:
-            raise _Broken(f"question '{id}' was answered {answer} and, {how}, {second[id]}")
+    def _compare(self, again: dict[str, Answer], how: str) -> None:
+        for id, answer in self.answers.items():
+            if again[id] != answer:
+                raise _Broken(f"question '{id}' was answered {answer} and, {how}, {again[id]}")
 
 
 # Tiny surroundings
@@ -265,12 +299,13 @@ def _write_models_and_data(folder: Path, tasks: Sequence[Task], llm: str) -> Non
 
 def _session(
     info: MethodInfo, methods_dir: MethodsDir, folder: Path, models: Models, task: str, data: str
-) -> tuple[Session, Job]:
+) -> tuple[Session, Setup]:
     """A session with a cache of its own: nothing is found that another check has left."""
     from lampbench.data.dataset import open_task
     from lampbench.progress import Progress
+    from lampbench.runner.plan import make_plan
     from lampbench.runner.questions import wall_off
-    from lampbench.runner.request import RunRequest, make_plan
+    from lampbench.runner.request import RunRequest
     from lampbench.runner.session import Session
 
     cache = folder / "cache" / data
@@ -284,10 +319,13 @@ def _session(
     )
     plan = make_plan(request)
     job = plan.jobs[0]
-    small = job.method.cls.check_options
-    config = plan.config_of(job.method, job.task, small)
-    limits = replace(job.settings, max_new_tokens=6, beams=2)
+    small = plan.setups.resolve(
+        job.method,
+        job.method.cls.check_options,
+        job.task,
+        job.seed,
+        replace(job.settings, max_new_tokens=6, beams=2),
+    )
     questions = wall_off(open_task(folder / data, task, "user", cache), "dev", data, None)
     # Everything is generated anew, or the second answer to a question would be the first one by definition.
-    session = Session(plan, models, {task: questions}, Progress("none"), cache / info.name, reuse=False)
-    return session, replace(job, config=config, settings=limits)
+    return Session(plan, models, {task: questions}, Progress("none"), cache / info.name, reuse=False), small

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lampbench.loading.encoder_prompts import NO_PROMPTS, Prompts
-from lampbench.method.base import Bench, RetrievalConfig, RetrievalMethod
+from lampbench.method.base import Bench, PromptsConfig, RetrievalConfig, RetrievalMethod
 from lampbench.prompts.texts import Extraction, item_text, query
 from lampbench.retrieval import rank_dense
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DenseConfig(RetrievalConfig):
+class DenseConfig(RetrievalConfig, PromptsConfig):
     """Options of every dense retriever."""
 
     use_date: bool = False  # whether an item's text ends in its date

@@ -19,7 +19,7 @@ from lampbench.constraints import Count, NonNegativeFloat, PositiveFloat, Positi
 from lampbench.families.llm_feedback import usefulness
 from lampbench.families.method_pool import Pool, check_pool
 from lampbench.families.selector_model import Selector, Tokens, score_texts, selection_loss
-from lampbench.method.base import Bench, Method, Prediction, ProfileConfig
+from lampbench.method.base import Bench, HistoryConfig, Method, Prediction, ProfileConfig
 from lampbench.prompts.texts import Fields
 from lampbench.training.run_state import TrainReport
 from lampbench.training.settings import settings_from
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SelectionConfig(ProfileConfig):
+class SelectionConfig(ProfileConfig, HistoryConfig):
     """Options of both selectors. The defaults train as in section 6.1 of the paper."""
 
     history_fields: Fields = "released"  # what of an item the pool's prompts show
@@ -91,8 +91,16 @@ class SelectionMethod(Method):
         self.needs = frozenset({config.selector})
         self._pool: Pool | None = None
 
+    @property
+    def keeps_answer(self) -> bool:
+        """Whether a long prompt is cut before the answer behind it."""
+        return True
+
     def uses(self) -> tuple[str, ...]:
         return self.config.pool
+
+    def idle(self) -> Mapping[str, str]:
+        return {} if self.config.hold_out else {"evaluations": "with hold_out=0"}
 
     def check_below(self, others: Mapping[str, type[Method]]) -> None:
         check_pool(others)
@@ -155,12 +163,9 @@ class SelectionMethod(Method):
 
     def tokenized(self, prompts: Sequence[str], outputs: Sequence[str | None]) -> list[Tokens]:
         """What the selector reads of each prompt and its output."""
-        c = self.config
-        keep = getattr(c, "keep_answer", True)
+        limits: dict[str, Any] = {"max_length": self.config.max_length, "keep_answer": self.keeps_answer}
         return [
-            self._selector.tokenize(
-                prompt, output if self.reads_answer else None, max_length=c.max_length, keep_answer=keep
-            )
+            self._selector.tokenize(prompt, output if self.reads_answer else None, **limits)
             for prompt, output in zip(prompts, outputs, strict=True)
         ]
 
@@ -192,7 +197,7 @@ class SelectionMethod(Method):
         """The texts of the history, once, and what each method of the pool keeps beside them."""
         texts = sum(len(str(value).encode()) for item in example.profile for value in item.values())
         members = self.pool(bench).members.values()
-        kept = [member.method.bytes_per_user(member.bench, example) or 0 for member in members]
+        kept = [member.bytes_per_user(example) or 0 for member in members]
         return texts + sum(max(0, n - texts) for n in kept)
 
     @property

@@ -76,6 +76,9 @@ class SoftPromptMethod(Method):
     def check_below(self, others: Mapping[str, type[Method]]) -> None:
         check_they_rank(others)  # for the items in the text behind the soft vectors
 
+    def idle(self) -> Mapping[str, str]:
+        return {} if self.config.hold_out else {"evaluations": "with hold_out=0"}
+
     def check_llm(self, llm: FrozenLLM) -> None:
         llm.abilities.check_soft_vectors()
 

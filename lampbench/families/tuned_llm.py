@@ -78,6 +78,10 @@ class TunedMethod(Method):
             raise RequestError(f"option retriever of {self.name}: it cannot be its own retriever")
         return () if self.config.retriever == NO_RETRIEVER else (self.config.retriever,)
 
+    def idle(self) -> Mapping[str, str]:
+        alone = {} if self.uses() else {"k": "without a retriever: set retriever=bm25, say"}
+        return alone if self.config.hold_out else alone | {"select": "with hold_out=0"}
+
     def check_below(self, others: Mapping[str, type[Method]]) -> None:
         check_they_rank(others)
 
@@ -151,8 +155,7 @@ class TunedMethod(Method):
         """What the retriever keeps; the tuned LLM is one for all."""
         if not self.uses():
             return 0
-        retriever = bench.method(self.config.retriever)
-        return retriever.method.bytes_per_user(retriever.bench, example)
+        return bench.method(self.config.retriever).bytes_per_user(example)
 
     # Prompts
 

@@ -16,7 +16,7 @@ program they are empty documents that take part, and on LaMP-3 they are the most
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -87,6 +87,9 @@ class TunedRetriever(DenseMethod):
     default_config: ClassVar[type] = TunedRetrieverConfig
     predict_options: ClassVar[frozenset[str]] = frozenset({"profile", "k"})
     check_options: ClassVar[dict[str, Any]] = {"candidates": 3, "max_steps": 3, "accumulation": 1}
+
+    def idle(self) -> Mapping[str, str]:
+        return {} if self.config.hold_out else {"evaluations": "with hold_out=0"}
 
     def loss(self, scores: Tensor, useful: Tensor, mask: Tensor) -> Tensor:
         """The mean loss of some questions, a scalar.

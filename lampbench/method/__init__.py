@@ -8,9 +8,11 @@ from lampbench.lazy import lazily
 
 if TYPE_CHECKING:
     from lampbench.method.base import (
+        HistoryConfig,
         Method,
         NoConfig,
         ProfileConfig,
+        PromptsConfig,
         RetrievalConfig,
         RetrievalMethod,
         View,
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 __getattr__ = lazily(
     __name__,
     {
-        "lampbench.method.base": "Method NoConfig ProfileConfig RetrievalConfig RetrievalMethod View check_they_rank",
+        "lampbench.method.base": (
+            "HistoryConfig Method NoConfig ProfileConfig PromptsConfig RetrievalConfig RetrievalMethod View "
+            "check_they_rank"
+        ),
         "lampbench.method.bench": "Bench RunSettings",
         "lampbench.records.prediction": "Prediction",
     },

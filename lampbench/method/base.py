@@ -24,14 +24,16 @@ This module is read by every method file and imports nothing heavy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from lampbench.constraints import Checked, PositiveInt
+from lampbench.errors import RunError
 from lampbench.method.bench import Bench, RunSettings
+from lampbench.method.lent import Prompt
 from lampbench.prompts.texts import Fields
 from lampbench.records.prediction import Prediction
 
@@ -44,10 +46,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bench",
+    "HistoryConfig",
     "Method",
     "NoConfig",
     "Prediction",
     "ProfileConfig",
+    "Prompt",
+    "PromptsConfig",
     "RetrievalConfig",
     "RetrievalMethod",
     "RunSettings",
@@ -72,8 +77,24 @@ class ProfileConfig(Checked):
     profile: View = "own"  # the history shown at prediction (random: another user's)
 
 
+class HistoryConfig:
+    """Base of every Config with an option `history_fields`: what of a user's items the method shows or reads.
+
+    The prompts of its bench show that part, and so do the methods that it is built on. No dataclass: each method
+    says for itself what the option is about.
+    """
+
+    history_fields: Fields
+
+
+class PromptsConfig:
+    """Base of every Config with an option `prompts`: whether an encoder's own prompts stand before its texts."""
+
+    prompts: bool
+
+
 @dataclass(frozen=True)
-class RetrievalConfig(ProfileConfig):
+class RetrievalConfig(ProfileConfig, HistoryConfig):
     """Options of every method that puts retrieved items into the prompt."""
 
     k: PositiveInt = 4  # profile items in the prompt
@@ -128,6 +149,13 @@ class Method:
         """
         return ()
 
+    def idle(self) -> Mapping[str, str]:
+        """The options that can do nothing as the others are, and why not: `{"k": "without a retriever"}`.
+
+        Whoever sets one of them is told before anything runs; what a preset or a default says is left alone.
+        """
+        return {}
+
     def check_below(self, others: Mapping[str, type[Method]]) -> None:
         """Look at the classes of the methods that this one is built on, by name, before anything is fitted.
 
@@ -160,6 +188,24 @@ class Method:
         """One prediction per example, in order. The examples carry no outputs."""
         raise NotImplementedError
 
+    def prompts_for(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prompt]:
+        """What it would ask the LLM, for those who choose among prompts: the bare question, if nothing else."""
+        yield from (Prompt(example.input) for example in examples)
+
+    def answer(
+        self, bench: Bench, examples: Sequence[Example], prompts: Sequence[Prompt]
+    ) -> Iterator[Prediction]:
+        """Its predictions, where its prompts are known: they need not be made once more."""
+        return self.predict(bench, examples)
+
+    def rankings(self, bench: Bench, examples: Sequence[Example]) -> Iterator[list[int]]:
+        """The ranking of each example's profile, best first, for those who use it otherwise.
+
+        Raises:
+            RunError: it does not rank.
+        """
+        raise RunError(f"method '{self.name}' ranks nothing, so no other method can use its rankings")
+
     def alternatives(self, bench: Bench, examples: Sequence[Example]) -> Mapping[str, Iterator[Prediction]]:
         """The answers that it chose among, by name, for a method that chooses; one per example, in order.
 
@@ -188,6 +234,11 @@ class Method:
             from lampbench.training.trained_weights import load_trainable
 
             load_trainable(self.module, folder / "trainable.safetensors")
+
+
+def trains(cls: type[Method]) -> bool:
+    """Whether a method learns anything from the train split, and so needs it."""
+    return cls.fit is not Method.fit
 
 
 def options_below(method: Method) -> dict[str, Mapping[str, Any]]:
@@ -224,16 +275,32 @@ class RetrievalMethod(Method):
         """The texts of the history."""
         return sum(len(str(value).encode()) for item in example.profile for value in item.values())
 
-    def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
+    def rankings(self, bench: Bench, examples: Sequence[Example]) -> Iterator[list[int]]:
+        """The ranking of each example's profile, best first."""
         self.prepare(bench, examples)
+        for example in examples:
+            yield [int(position) for position in self.rank(bench, example)]
+
+    def prompts_for(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prompt]:
+        """The question of each example with the first k items of its ranking."""
         k = self.config.k
-        for_prompt, for_log = tee(list(self.rank(bench, example))[:k] for example in examples)
-        requests = (
-            bench.profile_request(example, ranking, k)
-            for example, ranking in zip(examples, for_prompt, strict=True)
-        )
-        ranked = (
-            tuple(example.item_ids[position] for position in ranking)
-            for example, ranking in zip(examples, for_log, strict=True)
-        )
-        yield from bench.generate(examples, requests, ranked=ranked)
+        for example, ranking in zip(examples, self.rankings(bench, examples), strict=True):
+            request = bench.profile_request(example, ranking, k)
+            yield Prompt(request.prompt, tuple(example.item_ids[position] for position in ranking[:k]))
+
+    def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
+        yield from _generated(bench, examples, self.prompts_for(bench, examples))
+
+    def answer(
+        self, bench: Bench, examples: Sequence[Example], prompts: Sequence[Prompt]
+    ) -> Iterator[Prediction]:
+        if type(self).predict is not RetrievalMethod.predict:
+            return self.predict(bench, examples)
+        return _generated(bench, examples, prompts)
+
+
+def _generated(bench: Bench, examples: Sequence[Example], prompts: Iterable[Prompt]) -> Iterator[Prediction]:
+    asked, logged = tee(prompts)
+    return bench.generate(
+        examples, (prompt.text for prompt in asked), ranked=(prompt.ranked for prompt in logged)
+    )

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     from lampbench.caches.generation_cache import GenerationCache
     from lampbench.data.dataset import Example, Split
+    from lampbench.method.lent import LentMethod
     from lampbench.models.encoder import TextEncoder
     from lampbench.models.frozen_llm import FrozenLLM
     from lampbench.models.llm import LLM, Generation, Request
     from lampbench.models.run_models import Models
     from lampbench.progress import Bar, Progress
     from lampbench.prompts.texts import Fields
-    from lampbench.runner.session import Fitted
     from lampbench.tasks import Task
     from lampbench.training.run_state import TrainReport
     from lampbench.training.settings import TrainSettings
@@ -83,7 +83,7 @@ class Bench:
         folder: Path,
         cache: Path,
         progress: Progress,
-        other: Callable[[str, dict[str, Any]], Fitted],
+        other: Callable[[str, dict[str, Any]], LentMethod],
         generations: GenerationCache | None = None,
     ) -> None:
         self.task = task
@@ -379,7 +379,7 @@ class Bench:
         """One line for the user, among those of progress."""
         self._progress.say(text)
 
-    def method(self, name: str, **options: Any) -> Fitted:
+    def method(self, name: str, **options: Any) -> LentMethod:
         """Another method, fitted on the same task, data, LLM and seed.
 
         Name it in `Method.uses`, so that a wrong name is reported before anything runs. If this method shows

@@ -154,13 +154,22 @@ def load(info: MethodInfo) -> LoadedMethod:
 
 def _config_fault(config: Any) -> str | None:
     """Why the options of a Config cannot be set; what `lampbench.plugins.file_reader` finds, and what it cannot see."""
+    from lampbench.method.base import HistoryConfig, ProfileConfig
+
     if not isinstance(config, type) or not is_dataclass(config):
         return "its Config is no dataclass"
     if "__dataclass_fields__" not in vars(config) and inspect.get_annotations(config):
         return "its Config is no dataclass, only its base is"
+    acted_on = {"profile": ProfileConfig, "history_fields": HistoryConfig}
     for option in fields(config):
         if option.init and option.default is MISSING and option.default_factory is MISSING:
             return f"option {option.name} of its Config has no default"
+        base = acted_on.get(option.name)
+        if base is not None and not issubclass(config, base):
+            return (
+                f"option {option.name} of its Config is one that lampbench acts on: "
+                f"write class Config(lampbench.method.{base.__name__})"
+            )
     return None
 
 

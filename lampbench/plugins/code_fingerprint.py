@@ -33,10 +33,12 @@ TELLING = frozenset(
     files.folders files.locks files.regular_file files.remembered_hashes files.seals files.typed_json lazy
     loading.hub loading.identity loading.load_errors method.options method.registry method.saved_fits
     metrics.constant_floors metrics.hf_evaluate models.run_models plugins.code_fingerprint plugins.finder
-    progress records.environment records.record runner.dependencies runner.request tasks.registry
-    tasks.spelling version
+    progress records.environment records.record tasks.registry tasks.spelling version
     """.split()
 )
+
+FITTING = f"{PACKAGE}.method.fitting"
+"""How every method is seeded, built and fitted; no method imports it."""
 
 INSTALLED = {"site-packages", "dist-packages"}  # folders in which many packages lie side by side
 
@@ -49,8 +51,8 @@ def code_print(cls: type, path: Path, module: str | None = None) -> str:
         path, module: as for `file_print`.
     """
     own = _Source.of_file(path, module or path.stem)
-    bases = [own.find(base.__module__) for base in cls.__mro__]
-    return _print(_reached([own, *filter(None, bases)], everything=True), own)
+    others = [own.find(name) for name in (FITTING, *(base.__module__ for base in cls.__mro__))]
+    return _print(_reached([own, *filter(None, others)], everything=True), own)
 
 
 def file_print(path: Path, module: str | None = None) -> str:

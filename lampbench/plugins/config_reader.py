@@ -45,7 +45,7 @@ def options_in(tree: ast.Module, text: str, path: Path, name: str = "Config") ->
             options |= options_in(tree, text, path, _name(base))
     lines = text.splitlines()
     comments = _comments(lines, node)
-    for name, statement in _fields(node):
+    for name, statement in _fields(node) if _is_decorated(node) is not False else ():
         kind, allowed = _type(tree, statement.annotation)
         options[name] = Option(
             name=name,

@@ -20,8 +20,8 @@ from lampbench.runner.older_records import asked_alike, told_by
 
 if TYPE_CHECKING:
     from lampbench.runner.questions import Questions
-    from lampbench.runner.request import Job
     from lampbench.runner.session import Session
+    from lampbench.runner.setup import Setup
 
 MOST = 3  # differences that are told; of many, the first tell enough
 GIVEN = (
@@ -66,7 +66,7 @@ class Difference:
 
 
 def differences(
-    record: Record, spec: Mapping[str, Any], session: Session, job: Job, questions: Questions
+    record: Record, spec: Mapping[str, Any], session: Session, job: Setup, questions: Questions
 ) -> list[Difference]:
     """What decided the recorded run and would be otherwise in this one, what was asked first. Of what a record
     does not tell nothing is said.

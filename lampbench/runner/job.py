@@ -11,6 +11,7 @@ from lampbench.data.prediction_files import write_predictions_file
 from lampbench.errors import LampbenchError, RunError, described
 from lampbench.files.locks import locked
 from lampbench.files.typed_json import plain
+from lampbench.method.fitting import Fitted
 from lampbench.models.fingerprint import weights_fingerprint
 from lampbench.prompts.answer_extraction import is_ambiguous
 from lampbench.prompts.texts import PROMPT_VERSION
@@ -32,7 +33,7 @@ from lampbench.records.record import (
     write_record_into,
 )
 from lampbench.runner.questions import Questions, read_golds
-from lampbench.runner.request import Job, Plan
+from lampbench.runner.request import Plan
 from lampbench.runner.run_folder import (
     earlier_record,
     finished,
@@ -43,7 +44,8 @@ from lampbench.runner.run_folder import (
     why_anew,
     working_folder,
 )
-from lampbench.runner.session import Fitted, Session
+from lampbench.runner.session import Session
+from lampbench.runner.setup import Setup
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
 USERS_WEIGHED = 200  # users whose kept bytes are counted
 
 
-def run_job(session: Session, job: Job, questions: Questions, command: str) -> Record:
+def run_job(session: Session, job: Setup, questions: Questions, command: str) -> Record:
     """Fit, predict, score and record. What an interrupted run of the same request left is used, and the record
     of an earlier run stays until this one is complete.
 
@@ -69,68 +71,209 @@ def run_job(session: Session, job: Job, questions: Questions, command: str) -> R
                 return done
             why_anew(session, job, questions)  # asked again, for that one may have made another run
         work = working_folder(folder)
-        record = _attempted(session, job, questions, command, work)
+        record = _Attempt(session, job, questions, command, work).run()
         if work != folder:
             take_place(folder)
         return replace(record, folder=folder)
 
 
-def _attempted(session: Session, job: Job, questions: Questions, command: str, work: Path) -> Record:
-    """Run the job in a folder, which may hold what an interrupted attempt left; see `run_job`."""
-    spec = spec_of(session, job, questions)
-    earlier = earlier_record(work)
-    log = PredictionLog(work / PREDICTIONS, session.progress.say)
-    resumed = earlier is not None and earlier.request == request_key(spec) and earlier.status != "complete"
-    if resumed and earlier is not None and earlier.code != session.code(job.method, job.config, job.task):
-        session.progress.say(
-            f"{earlier.name} begins anew: lampbench's code has changed since it was interrupted"
+class _Attempt:
+    """An attempt at a run, in a folder that may hold what an interrupted one has left; see `run_job`.
+
+    Attributes:
+        log: the answers, those of an interrupted attempt included.
+        before: what these have cost.
+        meter: what the attempt costs.
+        record: the record, as far as it is known.
+    """
+
+    def __init__(self, session: Session, job: Setup, questions: Questions, command: str, work: Path) -> None:
+        self.session = session
+        self.job = job
+        self.questions = questions
+        self.work = work
+        spec = spec_of(session, job, questions)
+        self.log = PredictionLog(work / PREDICTIONS, session.progress.say)
+        self.before = self._left(spec)
+        reset_peaks()
+        self.meter = CostMeter(self.before)
+        self.record = _first_record(session, job, questions, spec, command)
+        self._llm = session.models.llm
+        self._frozen = weights_fingerprint(self._llm.model)
+
+    def run(self) -> Record:
+        """Fit, predict and score; see `run_job`."""
+        write_record_into(self.work, self.record)
+        if self.session.generations is not None:
+            self.session.generations.mark()
+        try:
+            with self.log:
+                self._work()
+        except SystemExit as error:  # else it would end the program, other runs and all, in silence
+            self._failed(error)
+            raise RunError(f"method '{self.job.method.name}' ended its run by {described(error)}") from error
+        except BaseException as error:
+            self._failed(error)
+            raise
+        write_record_into(self.work, self.record)
+        self.log.settle()
+        return self.record
+
+    def _left(self, spec: Mapping[str, Any]) -> Cost:
+        """What the interrupted attempt has cost that goes on. What any other has left is removed."""
+        earlier = earlier_record(self.work)
+        goes_on = (
+            earlier is not None and earlier.request == request_key(spec) and earlier.status != "complete"
         )
-        resumed = False
-    if not resumed or session.plan.request.fresh:
-        earlier = None
-        log.clear()
-        (work / OFFICIAL).unlink(missing_ok=True)
-    # Of a run that left no answer nothing is gone on with, but for a training that knows of its own seconds.
-    before = earlier.cost if earlier is not None and log.read() else Cost()
-    reset_peaks()
-    meter = CostMeter(before)
-    record = _first_record(session, job, questions, spec, command)
-    write_record_into(work, record)
-    llm = session.models.llm
-    frozen = weights_fingerprint(llm.model)
-    if session.generations is not None:
-        session.generations.mark()
-    try:
-        with log:
-            with meter.phase("fit"):
-                fitted = session.fitted(job.method, job.config, job.task, job.seed, job.settings)
-            meter = CostMeter(_with_fit(before, fitted))
-            _predict(session, job, fitted, questions, log, meter, counted=before.examples)
-            choice = _choice(job, fitted, questions, log, meter)
-            if weights_fingerprint(llm.model) != frozen:
-                raise RunError(f"method '{job.method.name}' changed the frozen LLM: work on a copy of it")
-            record = replace(_finished(record, job, fitted, questions, log, meter), choice=choice)
-    except BaseException as error:
-        if weights_fingerprint(llm.model) != frozen:
+        if earlier is not None and goes_on and earlier.code != self.job.code:
+            self.session.progress.say(
+                f"{earlier.name} begins anew: lampbench's code has changed since it was interrupted"
+            )
+            goes_on = False
+        if earlier is None or not goes_on or self.session.plan.request.fresh:
+            self.log.clear()
+            (self.work / OFFICIAL).unlink(missing_ok=True)
+            return Cost()
+        # Of a run that left no answer nothing is gone on with, but for a training that knows of its own seconds.
+        return earlier.cost if self.log.read() else Cost()
+
+    def _work(self) -> None:
+        with self.meter.phase("fit"):
+            fitted = self.session.fitted(self.job)
+        self.meter = CostMeter(_with_fit(self.before, fitted))
+        self._predict(fitted)
+        choice = self._choice(fitted)
+        if self._is_spoilt():
+            raise RunError(f"method '{self.job.method.name}' changed the frozen LLM: work on a copy of it")
+        self.record = replace(self._finished(fitted), choice=choice)
+
+    def _is_spoilt(self) -> bool:
+        """Whether the method has changed the LLM."""
+        return weights_fingerprint(self._llm.model) != self._frozen
+
+    def _failed(self, error: BaseException) -> None:
+        """Record how far it came and why not farther; of a spoilt LLM nothing is kept."""
+        session = self.session
+        if self._is_spoilt():
             session.models.forget_llm()  # the next job gets an unspoilt one
-            log.clear()  # and this one, run again, must not go on with a spoilt one's answers
+            self.log.clear()  # and this one, run again, must not go on with a spoilt one's answers
             if session.generations is not None:
                 session.generations.withdraw()
-            session.discard(job.method, job.config, job.task, job.seed, job.settings)
-        record = replace(record, cost=meter.cost(), finished=now())
+            session.discard(self.job)
+        self.record = replace(self.record, cost=self.meter.cost(), finished=now())
         if isinstance(error, (Exception, SystemExit)):
             told = str(error) if isinstance(error, LampbenchError) else described(error)
-            record = replace(record, status="failed", error=shareable(" ".join(told.split())))
-        write_record_into(work, record)
-        if isinstance(error, SystemExit):  # else it would end the program, other runs and all, in silence
-            raise RunError(f"method '{job.method.name}' ended its run by {described(error)}") from error
-        raise
-    write_record_into(work, record)
-    log.settle()
-    return record
+            self.record = replace(self.record, status="failed", error=shareable(" ".join(told.split())))
+        write_record_into(self.work, self.record)
 
+    # The steps
 
-# The steps
+    def _predict(self, fitted: Fitted) -> None:
+        """Answer what is not answered yet."""
+        log, meter, asked = self.log, self.meter, self.questions.asked
+        done = log.read()
+        for line in done.values():
+            meter.add_line(line)
+        # Left by a part that was killed before it could tell: at least a call each.
+        meter.add_calls(PREDICT, max(0, len(done) - self.before.examples))
+        # Long inputs first: neighbours are of similar length, and what does not fit into memory fails at once.
+        todo = sorted((e for e in asked if e.id not in done), key=lambda e: -len(e.input))
+        examples = self._shown(fitted, todo)
+        users = {e.id: e.user_id for e in todo}
+        job, account = self.job, fitted.bench.shared
+        spent = replace(account)
+        told = account.asked.copy()
+        title = f"{job.label} on {job.task.name}" + (f", seed {job.seed}" if job.seed else "")
+        with self.session.progress.bar(title, len(asked)) as bar, meter.phase(PREDICT):
+            bar.update(len(done))
+            try:
+                for prediction in checked(fitted.predict(examples), todo, job.method.name):
+                    heard = account.asked.copy()
+                    line = line_of(prediction, users[prediction.id], asked=heard - told)
+                    told = heard
+                    log.append([line])
+                    meter.add_line(line)
+                    bar.advance()
+            finally:
+                meter.add_calls(
+                    PREDICT,
+                    account.calls - spent.calls,
+                    account.reused - spent.reused,
+                    account.reused_seconds - spent.reused_seconds,
+                )
+        weights = [fitted.bytes_per_user(example) for example in examples[:USERS_WEIGHED]]
+        known = [weight for weight in weights if weight is not None]
+        if known:
+            meter.set_kept(sum(known), len(known))
+
+    def _shown(self, fitted: Fitted, examples: Sequence[Example]) -> Sequence[Example]:
+        """The questions with the history that the method is to see."""
+        viewed = self.questions.shown(self.job.profile, examples, fitted.bench.rng)
+        fitted.bench.shared.items = viewed.items
+        return viewed.examples
+
+    def _choice(self, fitted: Fitted) -> ChoiceRecord | None:
+        """How well the method chose among answers; None for a method that does not choose."""
+        chosen = {id: line.get("extra", {}).get("chosen") for id, line in self.log.read().items()}
+        if not all(isinstance(name, str) for name in chosen.values()):
+            return None
+        counts = ChoiceRecord(chosen=count_chosen(chosen))
+        if not self.questions.scored:
+            return counts
+        with self.meter.phase(
+            "bounds"
+        ):  # the LLM calls in it serve the record, not the user: they are no cost
+            asked = sorted(self.questions.asked, key=lambda e: -len(e.input))
+            pool = fitted.alternatives(self._shown(fitted, asked))
+            answers = {
+                name: {p.id: p.output for p in checked(predictions, asked, f"{fitted.name}: {name}")}
+                for name, predictions in pool.items()
+            }
+            if not answers:
+                return counts
+            return weigh_choice(self.job.task, chosen, answers, read_golds(self.questions))
+
+    def _finished(self, fitted: Fitted) -> Record:
+        """The complete record; scores what the log holds."""
+        job, questions, log = self.job, self.questions, self.log
+        ids = questions.asked.ids
+        lines = log.read()
+        values: dict[str, MetricRecord] = {}
+        counts = {"n": len(ids)}
+        if questions.scored:
+            outputs = {id: lines[id]["output"] for id in ids if id in lines}
+            with self.meter.phase("score"):
+                score = metrics.score(job.task, outputs, read_golds(questions))
+                values = {name: self._metric(score, name, value) for name, value in score.metrics.items()}
+            counts |= score.counts
+            sha256 = log.finalize(ids, score.logged, score.labels or None)
+        else:
+            sha256 = log.finalize(ids)
+            lines = log.read()
+            outputs = {id: lines[id]["output"] for id in ids}
+            counts["empty"] = sum(not text.strip() for text in outputs.values())
+            write_predictions_file(log.path.with_name(OFFICIAL), job.task, outputs)
+        counts["truncated"] = sum(bool(line.get("truncated")) for line in lines.values())
+        if job.settings.extract != "none":
+            counts["extracted"] = sum("said" in line for line in lines.values())
+            said = [line["said" if "said" in line else "output"] for line in lines.values()]
+            counts["ambiguous"] = sum(is_ambiguous(job.settings.extract, job.task, text) for text in said)
+        counts |= {name: questions.counts[name] for name in ("empty_profile", "undated")}
+        return replace(
+            self.record,
+            status="complete",
+            method=replace(self.record.method, trainable_parameters=fitted.report.trainable_parameters),
+            metrics=values,
+            counts=counts,
+            cost=self.meter.cost(),
+            training=fitted.report.training,
+            predictions_sha256=sha256,
+            finished=now(),
+        )
+
+    def _metric(self, score: metrics.Score, name: str, value: float) -> MetricRecord:
+        low, high = metrics.interval(score, name, groups=self.questions.users)
+        return MetricRecord(value, low, high, score.counts["n"])
 
 
 def _with_fit(before: Cost, fitted: Fitted) -> Cost:
@@ -138,7 +281,7 @@ def _with_fit(before: Cost, fitted: Fitted) -> Cost:
 
     So do the methods that it is built on; what they took was not spent on this run and counts as reused.
     """
-    own, others = fitted.report, [other.report for other in fitted.foundations().values()]
+    own, others = fitted.report, [other.report for other in fitted.below().values()]
     reused = own.reused + sum(report.calls + report.reused for report in others)
     seconds = own.reused_seconds + sum(report.seconds + report.reused_seconds for report in others)
     return replace(
@@ -150,82 +293,6 @@ def _with_fit(before: Cost, fitted: Fitted) -> Cost:
     )
 
 
-def _predict(
-    session: Session,
-    job: Job,
-    fitted: Fitted,
-    questions: Questions,
-    log: PredictionLog,
-    meter: CostMeter,
-    counted: int,
-) -> None:
-    """Answer what is not answered yet; `counted` of the answers in the log are part of the meter's cost."""
-    done = log.read()
-    for line in done.values():
-        meter.add_line(line)
-    # Left by a part that was killed before it could tell: at least a call each.
-    meter.add_calls(PREDICT, max(0, len(done) - counted))
-    asked = questions.asked
-    # Long inputs first: neighbours are of similar length, and what does not fit into memory fails at once.
-    todo = sorted((e for e in asked if e.id not in done), key=lambda e: -len(e.input))
-    bench = fitted.bench
-    examples = _shown(job, fitted, questions, todo)
-    users = {e.id: e.user_id for e in todo}
-    spent = replace(bench.shared)
-    told = bench.shared.asked.copy()
-    title = f"{job.label} on {job.task.name}" + (f", seed {job.seed}" if job.seed else "")
-    with session.progress.bar(title, len(asked)) as bar, meter.phase(PREDICT):
-        bar.update(len(done))
-        try:
-            for prediction in checked(fitted.predict(examples), todo, job.method.name):
-                heard = bench.shared.asked.copy()
-                line = line_of(prediction, users[prediction.id], asked=heard - told)
-                told = heard
-                log.append([line])
-                meter.add_line(line)
-                bar.advance()
-        finally:
-            now_spent = bench.shared
-            meter.add_calls(
-                PREDICT,
-                now_spent.calls - spent.calls,
-                now_spent.reused - spent.reused,
-                now_spent.reused_seconds - spent.reused_seconds,
-            )
-    weights = [fitted.method.bytes_per_user(bench, example) for example in examples[:USERS_WEIGHED]]
-    known = [weight for weight in weights if weight is not None]
-    if known:
-        meter.set_kept(sum(known), len(known))
-
-
-def _shown(job: Job, fitted: Fitted, questions: Questions, examples: Sequence[Example]) -> Sequence[Example]:
-    """The questions with the history that the job's method is to see."""
-    kind: Any = getattr(job.config, "profile", "own")
-    viewed = questions.shown(kind, examples, fitted.bench.rng)
-    fitted.bench.shared.items = viewed.items
-    return viewed.examples
-
-
-def _choice(
-    job: Job, fitted: Fitted, questions: Questions, log: PredictionLog, meter: CostMeter
-) -> ChoiceRecord | None:
-    """How well the method chose among answers; None for a method that does not choose."""
-    chosen = {id: line.get("extra", {}).get("chosen") for id, line in log.read().items()}
-    if not all(isinstance(name, str) for name in chosen.values()):
-        return None
-    counts = ChoiceRecord(chosen=count_chosen(chosen))
-    if not questions.scored:
-        return counts
-    with meter.phase("bounds"):  # the LLM calls in it serve the record, not the user: they are no cost
-        asked = sorted(questions.asked, key=lambda e: -len(e.input))
-        pool = fitted.method.alternatives(fitted.bench, _shown(job, fitted, questions, asked))
-        answers = {
-            name: {p.id: p.output for p in checked(predictions, asked, f"{job.method.name}: {name}")}
-            for name, predictions in pool.items()
-        }
-        return weigh_choice(job.task, chosen, answers, read_golds(questions)) if answers else counts
-
-
 def checked(
     predictions: Iterator[Prediction], examples: Sequence[Example], method: str
 ) -> Iterator[Prediction]:
@@ -234,7 +301,7 @@ def checked(
     Raises:
         RunError: one is missing, out of order, one too many, or no Prediction.
     """
-    rule = "predict must yield lampbench.method.base.Prediction objects, one per example, in order"
+    rule = "predict must yield lampbench.method.Prediction objects, one per example, in order"
     try:
         produced = iter(predictions)
     except TypeError:  # no generator, and no list either
@@ -261,59 +328,14 @@ def checked(
         raise RunError(f"method '{method}' gave a {type(extra).__name__} too many{about}: {rule}")
 
 
-def _finished(
-    record: Record, job: Job, fitted: Fitted, questions: Questions, log: PredictionLog, meter: CostMeter
-) -> Record:
-    """Score what the log holds and complete the record."""
-    ids = questions.asked.ids
-    lines = log.read()
-    values: dict[str, MetricRecord] = {}
-    counts = {"n": len(ids)}
-    if questions.scored:
-        outputs = {id: lines[id]["output"] for id in ids if id in lines}
-        with meter.phase("score"):
-            score = metrics.score(job.task, outputs, read_golds(questions))
-            values = {name: _metric(score, name, value, questions) for name, value in score.metrics.items()}
-        counts |= score.counts
-        sha256 = log.finalize(ids, score.logged, score.labels or None)
-    else:
-        sha256 = log.finalize(ids)
-        lines = log.read()
-        outputs = {id: lines[id]["output"] for id in ids}
-        counts["empty"] = sum(not text.strip() for text in outputs.values())
-        write_predictions_file(log.path.with_name(OFFICIAL), job.task, outputs)
-    counts["truncated"] = sum(bool(line.get("truncated")) for line in lines.values())
-    if job.settings.extract != "none":
-        counts["extracted"] = sum("said" in line for line in lines.values())
-        said = [line["said" if "said" in line else "output"] for line in lines.values()]
-        counts["ambiguous"] = sum(is_ambiguous(job.settings.extract, job.task, text) for text in said)
-    counts |= {name: questions.counts[name] for name in ("empty_profile", "undated")}
-    return replace(
-        record,
-        status="complete",
-        method=replace(record.method, trainable_parameters=fitted.report.trainable_parameters),
-        metrics=values,
-        counts=counts,
-        cost=meter.cost(),
-        training=fitted.report.training,
-        predictions_sha256=sha256,
-        finished=now(),
-    )
-
-
-def _metric(score: metrics.Score, name: str, value: float, questions: Questions) -> MetricRecord:
-    low, high = metrics.interval(score, name, groups=questions.users)
-    return MetricRecord(value, low, high, score.counts["n"])
-
-
 # The record
 
 
 def _first_record(
-    session: Session, job: Job, questions: Questions, spec: Mapping[str, Any], command: str
+    session: Session, job: Setup, questions: Questions, spec: Mapping[str, Any], command: str
 ) -> Record:
     plan, info, cls = session.plan, job.method.info, job.method.cls
-    roles = session.roles(job.method, job.config, job.task)
+    roles = job.roles
     return Record(
         suite=plan.suite,
         task=job.task.name,
@@ -324,10 +346,7 @@ def _first_record(
             origin=info.origin,
             sha256=info.sha256(),
             config=options_of(job.config),
-            built_on={
-                name: options_of(other.config)
-                for name, other in plan.foundations.below(job.method, job.config, job.task).items()
-            },
+            built_on={name: options_of(other.config) for name, other in job.below().items()},
             summary=cls.summary,
             paper=cls.paper,
             reads_profile=cls.reads_profile,
@@ -341,9 +360,7 @@ def _first_record(
             n=len(questions.asked),
             counts=questions.counts,
             limit=questions.limit,
-            train=session.train(job.task).fingerprint
-            if session.learns(job.method, job.config, job.task)
-            else None,
+            train=session.train(job.task).fingerprint if job.learns else None,
         ),
         llm=session.models.record("llm"),
         encoder=session.models.record("encoder") if "encoder" in roles else None,
@@ -351,7 +368,7 @@ def _first_record(
         generation=_generation(plan, job),
         request=request_key(spec),
         spec=without_folders(plain(spec), marked=True),
-        code=session.code(job.method, job.config, job.task),
+        code=job.code,
         command=command,
         prompt_version=PROMPT_VERSION,
         environment=environment(),
@@ -359,7 +376,7 @@ def _first_record(
     )
 
 
-def _generation(plan: Plan, job: Job) -> dict[str, Any]:
+def _generation(plan: Plan, job: Setup) -> dict[str, Any]:
     """The limits of generation, and what is not usual about it."""
     settings = asdict(job.settings)
     if job.settings.extract == "none":

@@ -10,18 +10,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from lampbench.method.options import as_dict
-from lampbench.method.registry import LoadedMethod
 from lampbench.records.record import shareable
-from lampbench.runner.dependencies import method_config
 from lampbench.runner.preset import Preset
-from lampbench.tasks import get_task
 
 if TYPE_CHECKING:
     from lampbench.runner.request import RunRequest
+    from lampbench.runner.setup import Setup
 
 LONGEST_LABEL = 100  # characters of what tells a configuration from the preset's
 
@@ -48,13 +45,7 @@ def suite_name(preset: Preset, request: RunRequest, setting: str, dtype: str) ->
     return "-".join(parts)
 
 
-def variant_name(
-    preset: Preset,
-    method: LoadedMethod,
-    named: str | None,
-    configs: Mapping[str, Any],
-    below: Mapping[str, Mapping[str, Any]],
-) -> str | None:
+def variant_name(setups: Sequence[Setup], named: str | None) -> str | None:
     """What tells this configuration from the preset's, for the path of its results.
 
     A declared variant gives its name, also when its options were spelled out with `--set`; any other option
@@ -62,19 +53,22 @@ def variant_name(
     never overwrites the results of the default.
 
     Args:
-        configs: its Config by task.
-        below: what `--set` has changed in the methods that it is built on, by task.
+        setups: of one method, on every task.
+        named: the declared variant that was asked for.
     """
-    changed: dict[str, Any] = {}
-    for task, config in configs.items():
-        usual = as_dict(method_config(preset, method, get_task(task), {}))
-        changed |= {name: value for name, value in as_dict(config).items() if value != usual[name]}
-    changed_below = {name: value for changes in below.values() for name, value in changes.items()}
+    changed = {name: value for setup in setups for name, value in setup.changed.items()}
+    changed_below = {
+        f"{below}.{name}": value
+        for setup in setups
+        for below, other in setup.below().items()
+        for name, value in other.changed.items()
+    }
     if not changed and not changed_below and named is None:
         return None
+    variants = setups[0].method.variants
     if named is None and changed:
-        named = next((name for name, options in method.variants.items() if dict(options) == changed), None)
-    covered = method.variants.get(named, {}) if named else {}
+        named = next((name for name, options in variants.items() if dict(options) == changed), None)
+    covered = variants.get(named, {}) if named else {}
     rest = {name: value for name, value in changed.items() if covered.get(name, ...) != value}
     spelled = [f"{name}={_spelled(value)}" for name, value in (rest | changed_below).items()]
     label = "+".join([*([named] if named else []), *spelled])

@@ -34,11 +34,15 @@ from lampbench.data.arrow_tables import (
 from lampbench.data.item_table import ItemTable, RowMap
 from lampbench.dates import undated_rows
 from lampbench.errors import RequestError, RunError
+from lampbench.files.folders import CACHE_REMEDY, cache_dir, expanded
 from lampbench.method.profile_controls import Rng, Viewed, strangers, view
+from lampbench.runner.preset import MINI_DATA
 
 if TYPE_CHECKING:
     from lampbench.data.dataset import Example, Split, TaskData
     from lampbench.method.base import View
+    from lampbench.progress import Progress
+    from lampbench.runner.request import Plan
     from lampbench.tasks import Task
 
 
@@ -171,6 +175,33 @@ def wall_off(data: TaskData, split: str, name: str, limit: int | None) -> Questi
         population=whole.seen_through(ItemTable()),
         absent_train=None if has_train else data.absent("train"),
     )
+
+
+def open_questions(plan: Plan, task: Task, progress: Progress) -> Questions:
+    """The data of a task, prepared if need be, and the questions that are asked.
+
+    Raises:
+        RequestError: files are missing or wrong.
+    """
+    from lampbench.data.dataset import open_task
+
+    folder = _data_folder(plan, task, progress)
+    name = "LaMP-mini" if plan.data == MINI_DATA else folder.resolve().name
+    with progress.bar(f"preparing {task.name} (MB)") as bar:
+        data = open_task(folder, task, plan.setting, on_progress=bar.update, say=progress.say)
+    return wall_off(data, plan.request.split, name, plan.request.limit)
+
+
+def _data_folder(plan: Plan, task: Task, progress: Progress) -> Path:
+    if plan.data != MINI_DATA:
+        return expanded(plan.data)
+    from lampbench.mini.generator import Knobs, write_suite
+
+    knobs = Knobs(setting=plan.setting)
+    folder = cache_dir() / f"{MINI_DATA}-{plan.setting}-{knobs.fingerprint}"
+    with progress.bar(f"generating LaMP-mini ({task.name})"):
+        write_suite(folder, knobs, [task.name], CACHE_REMEDY, ours=True, say=progress.say)
+    return folder
 
 
 def read_golds(questions: Questions) -> Mapping[str, str]:

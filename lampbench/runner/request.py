@@ -1,28 +1,15 @@
-"""From what was asked to a plan: every name, option and folder is checked before anything slow is loaded."""
+"""What `lampbench run` was asked, and what that comes to: the jobs of a checked request (`lampbench.runner.plan`)."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lampbench.data.find_files import has_files
-from lampbench.dtypes import dtype_called
-from lampbench.errors import RequestError, short, unknown
-from lampbench.files.folders import expanded
-from lampbench.method.base import RunSettings
-from lampbench.method.options import Setting, as_dict, parse_settings
-from lampbench.method.profile_controls import check_view
-from lampbench.method.registry import LoadedMethod, broken, find_method, list_methods, load
 from lampbench.models.run_models import ModelChoice
-from lampbench.prompts.answer_extraction import EXTRACTIONS
-from lampbench.runner.dependencies import Foundations, method_config
-from lampbench.runner.naming import suite_name, variant_name
-from lampbench.runner.preset import MINI_DATA, Preset, load_preset
-from lampbench.tasks import SETTINGS, Task
-from lampbench.tasks.registry import chosen_tasks, search_in
+from lampbench.runner.preset import Preset
+from lampbench.runner.setup import Setup, Setups
+from lampbench.tasks import Task
 
 ALL = "all"
 ASKED = ("dev", "test")
@@ -71,29 +58,12 @@ class RunRequest:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One method on one task with one seed: what ends in one record."""
-
-    method: LoadedMethod
-    variant: str | None
-    config: Any
-    task: Task
-    seed: int
-    settings: RunSettings
-
-    @property
-    def label(self) -> str:
-        """The method as tables show it: `pplug+top4`."""
-        return f"{self.method.name}+{self.variant}" if self.variant else self.method.name
-
-
-@dataclass(frozen=True)
 class Plan:
     """A checked request.
 
     Attributes:
         jobs: what to run, in order: by method (those that others are built on first), task, seed.
-        foundations: what the methods are built on.
+        setups: makes the setups of what is built on something, and was not known before.
         left_out: of `--method all`, the broken methods and why.
     """
 
@@ -104,240 +74,11 @@ class Plan:
     data: str
     setting: str
     results: Path
-    jobs: tuple[Job, ...]
-    foundations: Foundations
+    jobs: tuple[Setup, ...]
+    setups: Setups
     left_out: tuple[str, ...] = ()
 
     @property
     def tasks(self) -> list[Task]:
         """The tasks of the jobs, each once."""
         return list({job.task.name: job.task for job in self.jobs}.values())
-
-    def config_of(self, method: LoadedMethod, task: Task, options: Mapping[str, Any]) -> Any:
-        """The Config of a method on a task: its defaults, the preset, `options`."""
-        return method_config(self.preset, method, task, options)
-
-
-def make_plan(request: RunRequest) -> Plan:
-    """Check the request, cheap things first.
-
-    Raises:
-        RequestError: anything in it is wrong.
-    """
-    request = _at_home(request)
-    if request.tasks_dir is not None:
-        search_in(request.tasks_dir)
-    preset = load_preset(request.preset)
-    setting = request.setting or preset.setting
-    if setting not in SETTINGS:
-        raise unknown("setting", setting, SETTINGS)
-    if request.split not in ASKED:
-        raise unknown("split", request.split, ASKED)
-    if request.dtype is not None:
-        dtype_called(request.dtype)
-    extract: Any = request.extract or preset.extract
-    if extract not in EXTRACTIONS:
-        raise unknown("extraction", extract, EXTRACTIONS)
-    if request.limit is not None and request.limit < 1:
-        raise RequestError(f"--limit must be at least 1, not {request.limit}")
-    for option, name in (("--variant", request.variant), ("--suite", request.suite)):
-        if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=+,-]*", name):
-            raise RequestError(f"{option} '{name}': use letters, digits and . _ = + , - only")
-    tasks, no_tasks = _tasks(request, str(request.data or preset.data), setting)
-    seeds = _seeds(request.seed)
-    chosen, no_methods = _methods(request)
-    settings = parse_settings(request.set)
-    results = Path(request.results)
-    if request.data is not None and not Path(request.data).is_dir():
-        raise RequestError(f"--data {request.data}: no such folder")
-    models = {"--llm": request.llm, "--encoder": request.encoder, "--retriever": request.retriever}
-    for option, model in models.items():
-        if model is not None and _looks_like_a_path(model) and not Path(model).is_dir():
-            raise RequestError(f"{option} {model}: no such folder")
-
-    settings_of = _settings_of(settings, [method for method, _ in chosen])
-    foundations = Foundations(preset, settings_of, request.methods_dir)
-    jobs = []
-    depth = {}
-    for method, named in chosen:
-        texts = dict(_named_options(method, named)) | dict(settings_of.get(method.name, {}))
-        configs = {task.name: method_config(preset, method, task, texts) for task in tasks}
-        for task in tasks:
-            check_view(getattr(configs[task.name], "profile", "own"), task)
-        below = {task.name: foundations.changed_below(method, configs[task.name], task) for task in tasks}
-        variant = request.variant or variant_name(preset, method, named, configs, below)
-        for task in tasks:
-            limits = RunSettings(preset.max_input_tokens, preset.new_tokens(task), preset.beams, extract)
-            jobs += [Job(method, variant, configs[task.name], task, seed, limits) for seed in seeds]
-            depth[jobs[-1].label] = len(foundations.below(method, configs[task.name], task))
-    # A method may reuse what the methods it is built on have computed, so it goes after them.
-    jobs.sort(key=lambda job: depth[job.label])
-    _check_places(jobs)
-    _check_preset(preset, jobs, request)
-    choice = _models(preset, request)
-    return Plan(
-        request=request,
-        preset=preset,
-        suite=request.suite or suite_name(preset, request, setting, choice.dtype),
-        models=choice,
-        data=str(request.data) if request.data is not None else preset.data,
-        setting=setting,
-        results=results,
-        jobs=tuple(jobs),
-        foundations=foundations,
-        left_out=no_tasks + no_methods,
-    )
-
-
-def _at_home(request: RunRequest) -> RunRequest:
-    """The request with the home folder in place of `~` in its paths; an empty value is refused."""
-    found: dict[str, Any] = {f.name: getattr(request, f.name) for f in fields(request)}
-    for name, value in found.items():
-        if value == "":  # such as "$UNSET": what the preset says is not what was meant
-            raise RequestError(f"--{name.replace('_', '-')} is empty: give a value, or leave it out")
-        if name in ("data", "llm", "encoder", "retriever", "results") and str(value).startswith("~"):
-            found[name] = str(expanded(value))
-    return RunRequest(**found)
-
-
-# Methods and their options
-
-
-def _names(value: Names, everything: Mapping[str, Any]) -> list[str]:
-    """`"a,b"`, `["a", "b"]` or `all` as a list without repetitions."""
-    parts = value.split(",") if isinstance(value, str) else list(value)
-    names = [part.strip() for part in parts if str(part).strip()]
-    if not names:
-        raise RequestError("no name given; write a name, several with commas, or all")
-    expanded = [name for part in names for name in (everything if part == ALL else [part])]
-    return list(dict.fromkeys(expanded))
-
-
-def _methods(request: RunRequest) -> tuple[list[tuple[LoadedMethod, str | None]], tuple[str, ...]]:
-    """The methods asked for with their named variants, and why some of `all` cannot be had."""
-    infos = list_methods(request.methods_dir)
-    asked = _names(request.method, {ALL: None})
-    left_out = [str(broken(info, info.error)) for info in infos if info.error and ALL in asked]
-    chosen = []
-    for spec in _names(request.method, {info.name: info for info in infos if not info.error}):
-        name, _, named = spec.partition("+")
-        try:
-            chosen.append((load(find_method(name, request.methods_dir)), named or None))
-        except RequestError as error:  # what reading its file could not tell
-            if spec in asked:
-                raise
-            left_out.append(str(error))
-    if not chosen:
-        raise RequestError(f"no method can be run: {'; '.join(left_out)}")
-    return chosen, tuple(left_out)
-
-
-def _tasks(request: RunRequest, data: str, setting: str) -> tuple[list[Task], tuple[str, ...]]:
-    """The tasks asked for, and why some of `all` cannot be had. Of `all` there are those that the data have.
-
-    Raises:
-        RequestError: no such task, or LaMP-mini has none of that name.
-    """
-    is_mini = data == MINI_DATA
-    left_out: list[str] = []
-
-    def there(task: Task) -> bool:
-        # The tasks that one command fetches are all meant, so that one which is missing is told.
-        return task.files.hosted or (not is_mini and has_files(data, task, setting))
-
-    tasks = chosen_tasks(request.task, there, left_out.append)
-    if is_mini:
-        from lampbench.mini.generator import mini_task
-
-        tasks = [mini_task(task) for task in tasks]
-    return tasks, tuple(left_out)
-
-
-def _check_places(jobs: Sequence[Job]) -> None:
-    """No two runs write to the same folder."""
-    seen: set[tuple[str, str, int]] = set()
-    for job in jobs:
-        place = (job.label, job.task.name, job.seed)
-        if place in seen:
-            raise RequestError(
-                f"two of the runs would both be {job.label}: leave out --variant, or one of them"
-            )
-        seen.add(place)
-
-
-def _check_preset(preset: Preset, jobs: Sequence[Job], request: RunRequest) -> None:
-    """Refuse a preset that names a method or an option that no method has."""
-    infos = list_methods(request.methods_dir)
-    options = {option.name for info in infos for option in info.options}
-    # Reading a file misses the options of a Config that is made in another one; configuring does not.
-    options |= {name for job in jobs for name in as_dict(job.config)}
-    preset.check_names([info.name for info in infos], sorted(options))
-
-
-def _settings_of(settings: Sequence[Setting], running: Sequence[LoadedMethod]) -> dict[str, dict[str, str]]:
-    """`--set` values by method."""
-    options = {method.name: {option.name for option in fields(method.config)} for method in running}
-    names = list(options)
-    by_method: dict[str, dict[str, str]] = {}
-    for setting in settings:
-        method = setting.method
-        if method is None:
-            if len(names) > 1:
-                having = [name for name in names if setting.name in options[name]]
-                if not having:
-                    raise unknown(
-                        f"option of {', '.join(names)}", setting.name, set().union(*options.values())
-                    )
-                example = f"{having[0]}.{setting.name}={setting.text}"
-                raise RequestError(
-                    f"--set {setting.name}: several methods run; write --set {example} (it is an option of "
-                    f"{', '.join(having)})"
-                )
-            method = names[0]
-        elif method not in names:
-            raise unknown("method in --set", method, names)
-        by_method.setdefault(method, {})[setting.name] = setting.text
-    return by_method
-
-
-def _named_options(method: LoadedMethod, named: str | None) -> Mapping[str, Any]:
-    if named is None:
-        return {}
-    variants = method.variants
-    if named not in variants:
-        problem = unknown(f"variant of {method.name}", named, variants)
-        raise RequestError(f"{problem}; any other is made of options: --set OPTION=VALUE --variant {named}")
-    return variants[named]
-
-
-# The rest
-
-
-def _seeds(value: int | str | Sequence[int]) -> list[int]:
-    parts = [value] if isinstance(value, int) else value.split(",") if isinstance(value, str) else list(value)
-    try:
-        seeds = list(dict.fromkeys(int(part) for part in parts))
-    except ValueError:
-        raise RequestError(f"--seed {value}: write an integer, or several with commas") from None
-    if not seeds or any(not 0 <= seed < 2**32 for seed in seeds):  # what every library takes
-        raise RequestError(f"--seed {short(value)}: seeds are integers from 0 to {2**32 - 1}")
-    return seeds
-
-
-def _models(preset: Preset, request: RunRequest) -> ModelChoice:
-    # One model may serve as both; another encoder then retrieves too.
-    apart = preset.retriever != preset.encoder
-    encoder = request.encoder or preset.encoder
-    return ModelChoice(
-        llm=request.llm or preset.llm,
-        encoder=encoder,
-        retriever=request.retriever or (preset.retriever if apart else encoder),
-        device=request.device,
-        dtype=dtype_called(request.dtype) if request.dtype else preset.dtype,
-        offline=request.offline,
-        chat_template=preset.chat_template if request.chat_template is None else request.chat_template,
-    )
-
-
-def _looks_like_a_path(model: str) -> bool:
-    return model.startswith((".", "/", "~")) or model.count("/") > 1 or "\\" in model

@@ -7,24 +7,22 @@ import traceback
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lampbench.errors import LampbenchError, RunError
-from lampbench.files.folders import CACHE_REMEDY, cache_dir, expanded, require_writable
+from lampbench.files.folders import CACHE_REMEDY, cache_dir, require_writable
+from lampbench.method.base import PromptsConfig
 from lampbench.models.run_models import ROLES, Models, model_name
 from lampbench.progress import Progress
 from lampbench.records.record import RECORD, Record, shareable
 from lampbench.runner.job import run_job
-from lampbench.runner.preset import MINI_DATA
-from lampbench.runner.questions import Questions, wall_off
-from lampbench.runner.request import ALL, Job, Plan, RunRequest, make_plan
+from lampbench.runner.plan import make_plan
+from lampbench.runner.questions import open_questions
+from lampbench.runner.request import ALL, Plan, RunRequest
 from lampbench.runner.run_folder import find_finished, folder_of, reasons_anew
 from lampbench.runner.session import Session
+from lampbench.runner.setup import Setup
 from lampbench.terminal import complain
-
-if TYPE_CHECKING:
-    from lampbench.tasks import Task
 
 
 class RunsError(RunError):
@@ -76,110 +74,102 @@ def run_plan(plan: Plan, progress: Progress) -> list[Record]:
     if plan.request.fresh or not all((folder_of(plan, job) / RECORD).is_file() for job in plan.jobs):
         _require_results(plan)  # before the data are read, which takes long
     questions = {task.name: open_questions(plan, task, progress) for task in plan.tasks}
-    models = Models(plan.models, progress)
-    session = Session(plan, models, questions, progress, cache_dir())
+    session = Session(plan, Models(plan.models, progress), questions, progress, cache_dir())
     for job in plan.jobs:
-        if session.learns(job.method, job.config, job.task):
+        if job.learns:
             session.train(job.task)  # missing: better said now than after an hour
-    records: dict[int, Record] = {}
-    if not plan.request.fresh:
-        for number, job in enumerate(plan.jobs):
-            record = find_finished(session, job, questions[job.task.name])
-            if record is not None:
-                records[number] = record
-    todo = [(number, job) for number, job in enumerate(plan.jobs) if number not in records]
-    _tell_kept(list(records.values()), progress)
-    if not plan.request.fresh:
-        for reason in reasons_anew(session, [(job, questions[job.task.name]) for _, job in todo]):
-            progress.warn(reason)
-    if todo:
-        _require_results(plan)
-        require_writable(session.cache, "cache folder", CACHE_REMEDY)
-        _load(session, [job for _, job in todo])
-        _check_llm(session, [job for _, job in todo])
-    failures = []
-    command = shareable(command_of(plan.request))
-    with closing(session):
-        for number, job in todo:
-            try:
-                records[number] = run_job(session, job, questions[job.task.name], command)
-            except Exception as error:  # one failure must not cost the night's other runs
-                if len(plan.jobs) == 1:
-                    raise
-                if not isinstance(error, LampbenchError):
-                    complain(traceback.format_exc().rstrip())
-                failures.append(f"{job.label} on {job.task.name}, seed {job.seed}: {error}")
-                progress.say(f"failed: {failures[-1]}")
-            finally:
-                session.forget()
-    complete = [records[number] for number in sorted(records)]
+    found = _found(session)
+    todo = [job for job in plan.jobs if job not in found]
+    _prepare(session, todo)
+    made, failures = _made(session, todo)
+    complete = [record for job in plan.jobs if (record := found.get(job) or made.get(job)) is not None]
     if failures:
         told = f"{len(failures)} of {len(plan.jobs)} runs failed; the first: {failures[0]}"
         raise RunsError(told, complete)
     return complete
 
 
+def _found(session: Session) -> dict[Setup, Record]:
+    """The records of earlier runs that answer what is asked."""
+    plan = session.plan
+    if plan.request.fresh:
+        return {}
+    records = {job: find_finished(session, job, session.data[job.task.name]) for job in plan.jobs}
+    found = {job: record for job, record in records.items() if record is not None}
+    kept = sum(record.spec is None for record in found.values())
+    if kept:  # whose records tell too little to be sure that today's would be the same
+        runs = "1 run was" if kept == 1 else f"{kept} runs were"
+        session.progress.warn(
+            f"{runs} recorded by an earlier version of lampbench and kept; --fresh runs them again"
+        )
+    return found
+
+
+def _prepare(session: Session, todo: Sequence[Setup]) -> None:
+    """Find out, before the first of them begins, whether the jobs can be done, and load the models."""
+    if not session.plan.request.fresh:
+        for reason in reasons_anew(session, [(job, session.data[job.task.name]) for job in todo]):
+            session.progress.warn(reason)
+    if todo:
+        _require_results(session.plan)
+        require_writable(session.cache, "cache folder", CACHE_REMEDY)
+        _load(session, todo)
+        _check_llm(session, todo)
+
+
+def _made(session: Session, todo: Sequence[Setup]) -> tuple[dict[Setup, Record], list[str]]:
+    """Do the jobs, one after the other.
+
+    Returns:
+        The records of those that went well, and what happened to the others.
+    """
+    records: dict[Setup, Record] = {}
+    failures: list[str] = []
+    command = shareable(command_of(session.plan.request))
+    with closing(session):
+        for job in todo:
+            try:
+                records[job] = run_job(session, job, session.data[job.task.name], command)
+            except Exception as error:  # one failure must not cost the night's other runs
+                if len(session.plan.jobs) == 1:
+                    raise
+                if not isinstance(error, LampbenchError):
+                    complain(traceback.format_exc().rstrip())
+                failures.append(f"{job.label} on {job.task.name}, seed {job.seed}: {error}")
+                session.progress.say(f"failed: {failures[-1]}")
+            finally:
+                session.forget()
+    return records, failures
+
+
 def _require_results(plan: Plan) -> None:
     require_writable(plan.results, "--results", "choose another folder")
 
 
-def _tell_kept(records: Sequence[Record], progress: Progress) -> None:
-    """Say which runs are found whose records tell too little to be sure that today's would be the same."""
-    kept = sum(record.spec is None for record in records)
-    if kept:
-        runs = "1 run was" if kept == 1 else f"{kept} runs were"
-        progress.warn(f"{runs} recorded by an earlier version of lampbench and kept; --fresh runs them again")
-
-
-def open_questions(plan: Plan, task: Task, progress: Progress) -> Questions:
-    """The data of a task, prepared if need be, and the questions that are asked.
-
-    Raises:
-        RequestError: files are missing or wrong.
-    """
-    from lampbench.data.dataset import open_task
-
-    folder = _data_folder(plan, task, progress)
-    name = "LaMP-mini" if plan.data == MINI_DATA else folder.resolve().name
-    with progress.bar(f"preparing {task.name} (MB)") as bar:
-        data = open_task(folder, task, plan.setting, on_progress=bar.update, say=progress.say)
-    return wall_off(data, plan.request.split, name, plan.request.limit)
-
-
-def _data_folder(plan: Plan, task: Task, progress: Progress) -> Path:
-    if plan.data != MINI_DATA:
-        return expanded(plan.data)
-    from lampbench.mini.generator import Knobs, write_suite
-
-    knobs = Knobs(setting=plan.setting)
-    folder = cache_dir() / f"{MINI_DATA}-{plan.setting}-{knobs.fingerprint}"
-    with progress.bar(f"generating LaMP-mini ({task.name})"):
-        write_suite(folder, knobs, [task.name], CACHE_REMEDY, ours=True, say=progress.say)
-    return folder
-
-
-def _load(session: Session, jobs: Sequence[Job]) -> None:
+def _load(session: Session, jobs: Sequence[Setup]) -> None:
     """Load every model that a job will use now, so that a wrong one is told at the start."""
-    roles = {role for job in jobs for role in session.roles(job.method, job.config, job.task)}
+    roles = {role for job in jobs for role in job.roles}
+    # A method without the option encodes nothing itself.
+    prompted = all(job.config.prompts for job in jobs if isinstance(job.config, PromptsConfig))
     for role in ("llm", *sorted(roles)):
         what = f"the {role}: " if role in ROLES else ""  # a method may name a model of its own
         session.progress.say(f"loading {what}{model_name(session.models.name_of(role))}")
         model = session.models.get(role)
         if model.revision is None:
             session.progress.say(f"{what}its revision is not known, so that nothing it makes is used again")
-        if getattr(model, "prompts", None) and not all(getattr(job.config, "prompts", True) for job in jobs):
+        if getattr(model, "prompts", None) and not prompted:
             session.progress.say(
                 f"{what}its prompts for queries and documents are left out without prompts=true"
             )
 
 
-def _check_llm(session: Session, jobs: Sequence[Job]) -> None:
+def _check_llm(session: Session, jobs: Sequence[Setup]) -> None:
     """Let each method look at the LLM once: what it lacks is told before anything is fitted."""
     seen = set()
     for job in jobs:
         key = (job.method.name, repr(job.config))
         if key not in seen:
-            session.check_llm(job.method, job.config, job.task)
+            job.check_llm(session.models.llm)
         seen.add(key)
 
 

@@ -18,11 +18,12 @@ from lampbench.runner.differences import differences, sentence
 
 if TYPE_CHECKING:
     from lampbench.runner.questions import Questions
-    from lampbench.runner.request import Job, Plan
+    from lampbench.runner.request import Plan
     from lampbench.runner.session import Session
+    from lampbench.runner.setup import Setup
 
 
-def find_finished(session: Session, job: Job, questions: Questions) -> Record | None:
+def find_finished(session: Session, job: Setup, questions: Questions) -> Record | None:
     """The record of an earlier run that answers this very request, with its predictions in place. None if there
     is an attempt to make it anew, which is then gone on with.
     """
@@ -33,7 +34,7 @@ def find_finished(session: Session, job: Job, questions: Questions) -> Record | 
     return finished(session, job, questions)
 
 
-def finished(session: Session, job: Job, questions: Questions) -> Record | None:
+def finished(session: Session, job: Setup, questions: Questions) -> Record | None:
     """See `find_finished`; changes nothing."""
     folder, spec = folder_of(session.plan, job), spec_of(session, job, questions)
     if _is_under_way(folder, spec):
@@ -47,7 +48,7 @@ def finished(session: Session, job: Job, questions: Questions) -> Record | None:
     return record if answers else None
 
 
-def reasons_anew(session: Session, asked: Sequence[tuple[Job, Questions]]) -> list[str]:
+def reasons_anew(session: Session, asked: Sequence[tuple[Setup, Questions]]) -> list[str]:
     """Why complete runs, which do not answer what is asked, are made again: a line for each.
 
     Raises:
@@ -67,7 +68,7 @@ def reasons_anew(session: Session, asked: Sequence[tuple[Job, Questions]]) -> li
     return reasons
 
 
-def why_anew(session: Session, job: Job, questions: Questions) -> str | None:
+def why_anew(session: Session, job: Setup, questions: Questions) -> str | None:
     """Why a complete run, which does not answer this request, is made again, in one line; None if there is none.
 
     Raises:
@@ -84,7 +85,7 @@ def why_anew(session: Session, job: Job, questions: Questions) -> str | None:
     found = differences(record, spec, session, job, questions)
     if not found:
         return f"{name} is made again: its predictions are not those that were scored"
-    if session.learns(job.method, job.config, job.task) or not all(one.is_of_code for one in found):
+    if job.learns or not all(one.is_of_code for one in found):
         raise RequestError(
             f"{name} is another run, with {sentence(found)}: choose another --variant or --suite, or replace it "
             "with --fresh"
@@ -132,7 +133,7 @@ def options_of(config: Any) -> dict[str, Any]:
     return dict(without_folders(plain(as_dict(config))))
 
 
-def folder_of(plan: Plan, job: Job) -> Path:
+def folder_of(plan: Plan, job: Setup) -> Path:
     """Where the run is recorded."""
     return run_path(plan.results, plan.suite, job.task.name, job.method.name, job.variant, job.seed)
 
@@ -147,7 +148,6 @@ def earlier_record(folder: Path) -> Record | None:
         return None
 
 
-def spec_of(session: Session, job: Job, questions: Questions) -> dict[str, Any]:
+def spec_of(session: Session, job: Setup, questions: Questions) -> dict[str, Any]:
     """All that decides the result."""
-    spec = session.spec(job.method, job.config, job.task, job.seed, job.settings)
-    return {**spec, "split": questions.asked.name, "questions": questions.asked.fingerprint}
+    return {**session.spec(job), "split": questions.asked.name, "questions": questions.asked.fingerprint}

@@ -19,7 +19,7 @@ from lampbench.records.record import MetricRecord, Record
 from lampbench.records.results_folder import load_records
 from lampbench.report.run_table import results_table
 from lampbench.runner.job import run_job
-from lampbench.runner.request import Job
+from lampbench.runner.setup import Setup
 
 # What must answer at once
 
@@ -170,7 +170,7 @@ def test_a_failed_run_is_one_line_and_status_1(
 def test_the_runs_that_went_well_are_shown_before_the_failure_of_another(
     command: Command, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail_on_adhoc(session: object, job: Job, *rest: object) -> Record:
+    def fail_on_adhoc(session: object, job: Setup, *rest: object) -> Record:
         if job.method.name == "adhoc":
             raise RunError("not today")
         return run_job(session, job, *rest)  # type: ignore[arg-type]

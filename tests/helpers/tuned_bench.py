@@ -22,9 +22,10 @@ from transformers import (
 from lampbench.data import TaskData, open_task
 from lampbench.method import Method
 from lampbench.method.bench import Bench, RunSettings
+from lampbench.method.fitting import Fitted
+from lampbench.method.saved_fits import FitReport
 from lampbench.models.frozen_llm import FrozenLLM
 from lampbench.progress import Progress
-from lampbench.runner.session import FitReport, Fitted
 from lampbench.tasks import get_task
 
 ANIMALS = ["cats", "dogs", "birds", "fish", "mice", "frogs"]

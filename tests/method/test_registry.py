@@ -16,7 +16,8 @@ from lampbench.constraints import in_words, metadata_of
 from lampbench.errors import RequestError
 from lampbench.method import registry
 from lampbench.method.registry import find_method, list_methods, load
-from lampbench.runner.request import RunRequest, make_plan
+from lampbench.runner.plan import make_plan
+from lampbench.runner.request import RunRequest
 
 GOOD = '''"""Ranks nothing new.
 
@@ -318,6 +319,14 @@ def test_a_broken_file_neither_hides_a_method_of_its_name_nor_is_hidden(tmp_path
         (
             "import dataclasses\nConfig = dataclasses.make_dataclass('Config', ['k'])",
             "option k of its Config",
+        ),
+        (
+            "from dataclasses import dataclass\n@dataclass\nclass Config:\n    profile: str = 'own'",
+            r"option profile of its Config .*: write class Config\(lampbench.method.ProfileConfig\)",
+        ),
+        (
+            "from dataclasses import dataclass\n@dataclass\nclass Config:\n    history_fields: str = 'both'",
+            r"option history_fields of its Config .*: write class Config\(lampbench.method.HistoryConfig\)",
         ),
     ],
 )

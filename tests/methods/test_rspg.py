@@ -28,15 +28,17 @@ from lampbench.families.retriever_selection import SelectionMethod
 from lampbench.families.selector_model import Selector, score_texts, selection_loss
 from lampbench.method import Method, NoConfig, Prediction, RetrievalConfig, RetrievalMethod
 from lampbench.method.bench import Bench, RunSettings
+from lampbench.method.fitting import Fitted
+from lampbench.method.saved_fits import FitReport
 from lampbench.models.encoder import TextEncoder
 from lampbench.models.frozen_llm import FrozenLLM
 from lampbench.models.llm import Generation
 from lampbench.models.run_models import ModelChoice, Models
 from lampbench.progress import Progress
 from lampbench.records.predictions import read_predictions
-from lampbench.runner.request import RunRequest, make_plan
+from lampbench.runner.plan import make_plan
+from lampbench.runner.request import RunRequest
 from lampbench.runner.run import run
-from lampbench.runner.session import FitReport, Fitted
 
 # The loss
 

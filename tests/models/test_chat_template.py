@@ -19,8 +19,9 @@ from lampbench.models.frozen_llm import FrozenLLM
 from lampbench.models.llm import Request
 from lampbench.models.run_models import ModelChoice, Models
 from lampbench.records.record import Record
+from lampbench.runner.plan import make_plan
 from lampbench.runner.preset import load_preset
-from lampbench.runner.request import RunRequest, make_plan
+from lampbench.runner.request import RunRequest
 from lampbench.runner.run import command_of, run
 
 # As chat templates are: special tokens in their text, and words for the answer to follow.

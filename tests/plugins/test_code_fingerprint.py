@@ -71,7 +71,7 @@ def test_what_is_said_about_the_code_is_no_part_of_it(tmp_path: Path) -> None:
             "return losses.sum(dim=1)",
             "return losses.mean(dim=1)",
         ),  # reached by the LLM's type
-        ("runner/session.py", '_seed_torch(bench, "fit")', '_seed_torch(bench, "learn")'),
+        ("method/fitting.py", '_seed_torch(bench, "fit")', '_seed_torch(bench, "learn")'),
         ("models/encoder.py", '"cpu": 4_096', '"cpu": 2_048'),
     ],
 )

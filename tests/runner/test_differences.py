@@ -16,7 +16,8 @@ from lampbench.mini.tiny_models import write_tiny_llm
 from lampbench.records.attempts import RECORD
 from lampbench.records.record import Record, read_record, without_folders
 from lampbench.runner.older_records import former_revision
-from lampbench.runner.request import RunRequest, make_plan
+from lampbench.runner.plan import make_plan
+from lampbench.runner.request import RunRequest
 
 Runner = Callable[..., list[Record]]
 

@@ -10,9 +10,11 @@ from lampbench.errors import RequestError
 from lampbench.method.registry import find_method, load
 from lampbench.mini.generator import SIZES
 from lampbench.models.run_models import ModelChoice, Models
+from lampbench.runner.plan import make_plan
 from lampbench.runner.preset import load_preset, preset_names
-from lampbench.runner.request import RunRequest, make_plan, method_config
+from lampbench.runner.request import RunRequest
 from lampbench.runner.run import run
+from lampbench.runner.setup import method_config
 from lampbench.tasks import TASKS, get_task
 
 GOOD = """

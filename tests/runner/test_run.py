@@ -25,7 +25,8 @@ from lampbench.records.predictions import read_predictions
 from lampbench.records.record import Record
 from lampbench.records.results_folder import load_records
 from lampbench.runner.job import checked
-from lampbench.runner.request import RunRequest, make_plan
+from lampbench.runner.plan import make_plan
+from lampbench.runner.request import RunRequest
 from lampbench.runner.run import RunsError, command_of, run
 
 Runner = Callable[..., list[Record]]
@@ -306,7 +307,7 @@ def test_what_was_learned_serves_every_option_of_prediction(
     run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as earlier:
-        earlier.setattr("lampbench.runner.session.own_state", lambda: ("c0ffee", True))
+        earlier.setattr("lampbench.method.fitting.own_state", lambda: ("c0ffee", True))
         (first,) = run_here("learner")
     (second,) = run_here("learner", set=["profile=empty"])
     assert lines_in(folder / "fits") == 1
