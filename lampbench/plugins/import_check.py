@@ -125,7 +125,7 @@ def _fault(module: str | None, name: str | None, paths_as_usual: bool) -> str | 
     path = find_module(module)
     if path is None:
         return f"ModuleNotFoundError: No module named '{module}'"
-    if name is None or not {name, ANY}.isdisjoint(_names_in(path)) or find_module(f"{module}.{name}"):
+    if name in (None, ANY) or not {name, ANY}.isdisjoint(_names_in(path)) or find_module(f"{module}.{name}"):
         return None
     return f"ImportError: cannot import name '{name}' from '{module}'"
 

@@ -132,6 +132,8 @@ KNOWN: Mapping[str, Metric] = MappingProxyType({metric.key: metric for metric in
 AT_K: Mapping[str, str] = MappingProxyType({"recall": "Recall", "mrr": "MRR", "ndcg": "NDCG"})
 """Labels of the metrics of the first k answers of a ranked list; their keys are `recall@5` and the like."""
 
+KNOWN_KEYS: tuple[str, ...] = (*KNOWN, *(f"{name}@k" for name in AT_K))
+
 
 def known_metric(key: str) -> Metric:
     """The metric of that key, among those that lampbench has a rule for.
@@ -145,7 +147,7 @@ def known_metric(key: str) -> Metric:
     try:
         return KNOWN[key]
     except KeyError:
-        raise unknown("metric", key, [*KNOWN, *(f"{name}@k" for name in AT_K)]) from None
+        raise unknown("metric", key, KNOWN_KEYS) from None
 
 
 def is_known(key: str) -> bool:

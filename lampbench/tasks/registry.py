@@ -23,7 +23,7 @@ from lampbench.files.folders import expanded
 from lampbench.plugins.code_fingerprint import file_print
 from lampbench.plugins.finder import OWN, Candidate, Finder, Folders, PluginFile, changed, once, package_of
 from lampbench.plugins.import_check import import_fault, read_with
-from lampbench.tasks.base import KNOWN, NAME, NAMES, Metric, Task, is_known, known_metric
+from lampbench.tasks.base import KNOWN_KEYS, NAME, NAMES, Metric, Task, is_known, known_metric
 
 FINDER = Finder(
     noun="task",
@@ -104,7 +104,7 @@ def metric(key: str) -> Metric:
         brought = {m.key: m for task in _usable() for m in task.metrics}
         if key in brought:
             return brought[key]
-        raise unknown("metric", key, [*KNOWN, *brought]) from None
+        raise unknown("metric", key, dict.fromkeys([*KNOWN_KEYS, *brought])) from None
 
 
 def task_order(task: str) -> tuple[int, str]:

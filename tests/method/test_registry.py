@@ -216,6 +216,7 @@ def test_what_reading_can_tell_of_a_broken_file_is_listed(tmp_path: Path, text: 
         BARE
         + "@dataclass\nclass Config:\n    N: ClassVar[int]\n    LIMIT = 4\n    _seen = 1\n    k: int = 1\n",
         BARE + "class Config(lampbench.method.ProfileConfig):\n    pass\n",
+        "from lampbench.retrieval import *\n" + BARE,
         "from typer import Typer as Base\n" + BARE + "class Config(Base):\n    k: int = 1\n",
         BARE + "@made\nclass Config:\n    k: int\n",
     ],
