@@ -182,7 +182,7 @@ def thin(rows: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question(SoftQuestion):
+class HistoryQuestion(SoftQuestion):
     """What the model needs of an example."""
 
     query: str  # what the encoder reads
@@ -250,7 +250,7 @@ class Method(SoftPromptMethod):
 
     # Questions
 
-    def questions(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Question]:
+    def questions(self, bench: Bench, examples: Sequence[Example]) -> Iterator[HistoryQuestion]:
         c = self.config
         if c.retriever == "none":
             yield from (self.question(bench, example) for example in examples)
@@ -261,7 +261,7 @@ class Method(SoftPromptMethod):
             ranked = tuple(example.item_ids[position] for position in ranking[: c.k])
             yield replace(self.question(bench, example), prompt=prompt, ranked=ranked)
 
-    def question(self, bench: Bench, example: Example) -> Question:
+    def question(self, bench: Bench, example: Example) -> HistoryQuestion:
         """The example as the model needs it."""
         prompt, prefix = example.input, self.config.query_prefix
         if prefix == "auto" and self.config.prompts:
@@ -276,16 +276,16 @@ class Method(SoftPromptMethod):
             query = clipped(prompt)
         else:
             query = pplug_query(bench.task, prompt)
-        return Question(prompt, example.output or "", query=prefix + query, rows=example.item_rows)
+        return HistoryQuestion(prompt, example.output or "", query=prefix + query, rows=example.item_rows)
 
-    def copies(self, question: Question) -> list[Question]:
+    def copies(self, question: HistoryQuestion) -> list[HistoryQuestion]:
         if len(question.rows) <= 2:
             return []
         return [replace(question, thinned=True)] * self.config.copies
 
     # Their soft vectors
 
-    def prompter(self, bench: Bench) -> Callable[[Sequence[Question]], Tensor]:
+    def prompter(self, bench: Bench) -> Callable[[Sequence[HistoryQuestion]], Tensor]:
         fields = self.config.history_fields
         if not self.config.personal:
             plug: Any = self.trained.get_submodule("plug")
@@ -298,7 +298,7 @@ class Method(SoftPromptMethod):
         )
         return lambda batch: self.soft_vectors(matrix, batch)
 
-    def soft_vectors(self, matrix: np.ndarray | ItemVectors, batch: Sequence[Question]) -> Tensor:
+    def soft_vectors(self, matrix: np.ndarray | ItemVectors, batch: Sequence[HistoryQuestion]) -> Tensor:
         """The soft vectors of questions, [n, n_soft, llm_dim]; `matrix` holds the vectors of all items."""
         modules = dict(self.trained.named_children())
         plug, encoder = modules["plug"], modules.get("encoder")

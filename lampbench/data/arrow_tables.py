@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -277,6 +277,18 @@ def read_manifest(store: Path) -> dict[str, Any]:
         raise Damaged(f"{store / MANIFEST_FILE} is missing") from error
 
 
+def open_table(store: Path, manifest: Mapping[str, Any], name: str) -> Table:
+    """One of the tables of a store, unverified.
+
+    Args:
+        store: its folder.
+        manifest: what `read_manifest` says.
+        name: the file.
+    """
+    rows = ITEMS_PER_BATCH if name.startswith("items") else EXAMPLES_PER_BATCH
+    return Table(store / name, rows, manifest["files"][name])
+
+
 def verify(store: Path, manifest: dict[str, Any]) -> None:
     """Read every table of a store once and compare; nothing stays open.
 
@@ -314,7 +326,7 @@ def shown_items(store: Path, manifest: dict[str, Any], rows: NDArray[np.int64]) 
         return None
     whole = store / MORE_ITEMS_FILE
     if len(rows) == manifest["items"]["more"]:
-        return Table(whole, ITEMS_PER_BATCH, manifest["files"][whole.name])
+        return open_table(store, manifest, whole.name)
     stem = f"shown-{digest(np.ascontiguousarray(rows, dtype='<i8').tobytes())[:16]}"
 
     def find() -> Path | None:

@@ -20,13 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lampbench.data.arrow_tables import (
-    EXAMPLES_PER_BATCH,
-    ITEMS_PER_BATCH,
     MORE_ITEMS_FILE,
     TRAIN_ITEMS_FILE,
     Table,
     examples_file,
     golds_file,
+    open_table,
     read_manifest,
     verify,
 )
@@ -116,8 +115,7 @@ class TaskData:
 
     def table(self, name: str) -> Table:
         """One of the tables of the store."""
-        rows = ITEMS_PER_BATCH if name.startswith("items") else EXAMPLES_PER_BATCH
-        return Table(self.store / name, rows, self.manifest["files"][name])
+        return open_table(self.store, self.manifest, name)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(self._splits[name])}" for name in self.splits)

@@ -56,8 +56,8 @@ class TunedConfig(RetrievalConfig):
 
 
 @dataclass(frozen=True)
-class Question:
-    """What the LLM learns from."""
+class Lesson:
+    """What the LLM learns from an example: the answer that a request should have."""
 
     request: Request
     target: str
@@ -105,27 +105,27 @@ class TunedMethod(Method):
         c, module, llm = self.config, self.module, self.llm(bench)
         assert module is not None
         train, held_out = bench.hold_out(train, c.hold_out)
-        questions, held_questions = self._questions(bench, train), self._questions(bench, held_out)
+        lessons, held_lessons = self._lessons(bench, train), self._lessons(bench, held_out)
         settings = settings_from(
             c,
-            len(questions),
+            len(lessons),
             seed=bench.seed,
             dtype=bench.llm.dtype,
             scored=len(held_out) > 0,
-            eval_every=steps_for(len(questions), 1, c.batch_size * c.accumulation),  # after each epoch
+            eval_every=steps_for(len(lessons), 1, c.batch_size * c.accumulation),  # after each epoch
         )
 
-        def loss(batch: Sequence[Question]) -> Tensor:
+        def loss(batch: Sequence[Lesson]) -> Tensor:
             return llm.loss(
-                [question.request for question in batch],
-                [question.target for question in batch],
+                [lesson.request for lesson in batch],
+                [lesson.target for lesson in batch],
                 max_input_tokens=bench.settings.max_input_tokens,
                 max_target_tokens=bench.settings.max_new_tokens,
                 dropout=module.training,
             )
 
         def dev_score() -> float:
-            requests = [question.request for question in held_questions]
+            requests = [lesson.request for lesson in held_lessons]
             answers = {p.id: p.output for p in bench.generate(held_out, requests, llm=llm)}
             golds = {example.id: example.output or "" for example in held_out}
             value = metrics.score(bench.task, answers, golds).metrics[bench.task.metric.key]
@@ -133,13 +133,13 @@ class TunedMethod(Method):
 
         return bench.train(
             module,
-            questions,
+            lessons,
             loss,
             settings,
-            dev=held_questions,
+            dev=held_lessons,
             dev_score=dev_score if held_out and c.select == "metric" else None,
             # Roughly, so that the batches of an epoch differ from those of the next.
-            length=lambda question: len(question.request.prompt) // 64,
+            length=lambda lesson: len(lesson.request.prompt) // 64,
         )
 
     def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
@@ -159,10 +159,10 @@ class TunedMethod(Method):
 
     # Prompts
 
-    def _questions(self, bench: Bench, examples: Sequence[Example]) -> list[Question]:
+    def _lessons(self, bench: Bench, examples: Sequence[Example]) -> list[Lesson]:
         rankings = self._rankings(bench, examples)
         return [
-            Question(self._request(bench, example, ranking), example.output or "")
+            Lesson(self._request(bench, example, ranking), example.output or "")
             for example, ranking in zip(examples, rankings, strict=True)
         ]
 

@@ -22,12 +22,10 @@ from numpy.typing import NDArray
 
 from lampbench import metrics
 from lampbench.data.arrow_tables import (
-    EXAMPLES_PER_BATCH,
-    ITEMS_PER_BATCH,
     TRAIN_ITEMS_FILE,
     Damaged,
-    Table,
     golds_file,
+    open_table,
     shown_items,
     verify_file,
 )
@@ -133,7 +131,7 @@ def open_items(store: Path, manifest: Mapping[str, Any], rows: NDArray[np.int64]
     n_train = manifest["items"]["train"]
     others = rows[rows >= n_train]
     shown = shown_items(store, dict(manifest), others - n_train)
-    train = Table(store / TRAIN_ITEMS_FILE, ITEMS_PER_BATCH, manifest["files"][TRAIN_ITEMS_FILE])
+    train = open_table(store, manifest, TRAIN_ITEMS_FILE)
     return ItemTable(*([train] if shown is None else [train, shown])), RowMap(n_train, others)
 
 
@@ -215,7 +213,7 @@ def read_golds(questions: Questions) -> Mapping[str, str]:
         verify_file(path, questions.manifest["files"][path.name])
     except Damaged as error:
         raise RunError(f"{error}, or the data were changed during the run: run again") from error
-    return questions.asked.with_outputs(Table(path, EXAMPLES_PER_BATCH)).golds
+    return questions.asked.with_outputs(open_table(questions.store, questions.manifest, path.name)).golds
 
 
 def _check_golds(task: Task, split: Split) -> None:

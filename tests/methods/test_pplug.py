@@ -13,7 +13,7 @@ import golden_prompts
 import numpy as np
 import pytest
 import torch
-from lampbench.methods.pplug import Config, Method, PersonaPlug, Question, gather, thin
+from lampbench.methods.pplug import Config, HistoryQuestion, Method, PersonaPlug, gather, thin
 from places import GOLDEN
 from planted import planted_bench
 from safetensors.torch import load_file
@@ -61,7 +61,7 @@ class Golden:
             return " ".join(f"<{i}>" for i, k in zip(ids.tolist(), keep.tolist(), strict=True) if k)
 
         self.questions = [
-            Question(
+            HistoryQuestion(
                 # The first two tokens are the places of the soft vectors.
                 prompt=words(inputs["input_ids"][i][2:], inputs["attention_mask"][i][2:]),
                 query=words(inputs["encoder_input_ids"][i], inputs["encoder_attention_mask"][i]),
@@ -274,7 +274,7 @@ def test_reduced_precision_gives_the_same_loss_within_two_percent(golden: Golden
 # Texts
 
 
-def as_question(example_input: str, task: str = "LaMP-4", **options: Any) -> Question:
+def as_question(example_input: str, task: str = "LaMP-4", **options: Any) -> HistoryQuestion:
     """What Persona-Plug makes of an input, with BGE as the encoder."""
     settings = RunSettings(max_input_tokens=options.pop("max_input_tokens", 256))
     bench: Any = SimpleNamespace(
