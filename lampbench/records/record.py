@@ -183,9 +183,8 @@ class Record:
             if the two keys are equal, or if it is too old for that and tells nothing to the contrary.
         spec: everything that decides the result, of which `request` is the hash, by name; folders are left out of
             it (see `without_folders`). None in records of schema 1 and 2.
-        code: fingerprints of the code that the method and those that it is built on learn and answer with. A
-            complete run is not made out of date by other code of lampbench, but an interrupted one goes on with
-            the same code only.
+        code: fingerprints of the code that the method and those that it is built on learn and answer with; a
+            record answers requests of the same code only. Empty in records of schema 1 and 2.
         command: the command, made shareable.
         prompt_version: version of the prompt templates.
         retriever: the model of dense retrieval, where it is not the encoder.

@@ -6,6 +6,7 @@ has changed that answers, of a method that learns nothing, the run is made again
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ WORDS = {
     "train": "training questions (hash)",
     "file": "method file",
     "task_file": "task file",
+    "code": "code (hash)",
 }
 
 
@@ -77,6 +79,8 @@ def differences(
     """
     if record.spec is not None:
         there, asked = flat(record.spec), flat(without_folders(plain(spec), marked=True))
+        there |= {"code": _digest(record.code)}
+        asked |= {"code": _digest(job.code)}
     else:
         there = told_by(record)
         defaults = plain(without_folders(as_dict(job.method.config())))
@@ -92,6 +96,10 @@ def differences(
         differing.remove("questions")
     found = [Difference(name, there.get(name), asked.get(name)) for name in differing]
     return sorted(found, key=lambda difference: difference.is_of_code)
+
+
+def _digest(prints: list[str]) -> str:
+    return hashlib.sha256(" ".join(prints).encode()).hexdigest()[:12]
 
 
 def sentence(found: list[Difference]) -> str:

@@ -42,10 +42,9 @@ def finished(session: Session, job: Setup, questions: Questions) -> Record | Non
     record = earlier_record(folder)
     if record is None or record.status != "complete" or not _predictions_are_there(record):
         return None
-    if record.request == request_key(spec):
-        return record
-    answers = record.spec is None and not differences(record, spec, session, job, questions)
-    return record if answers else None
+    if record.spec is None:  # too old for a key of today's rules
+        return None if differences(record, spec, session, job, questions) else record
+    return record if record.request == request_key(spec) and record.code == job.code else None
 
 
 def reasons_anew(session: Session, asked: Sequence[tuple[Setup, Questions]]) -> list[str]:

@@ -74,8 +74,8 @@ class Session:
         """All that decides what a method learns and answers, except the questions it is asked.
 
         Args:
-            for_fit: leave out the options that act at prediction only, and count the code of lampbench in. (The
-                records of runs are not made out of date by every change of it: they tell their commit.)
+            for_fit: leave out the options that act at prediction only, and count the code of lampbench in. (Of a
+                run its record holds that beside the spec, so that what differs can be told.)
         """
         method, settings = setup.method, setup.settings
         options = as_dict(setup.config)

@@ -297,10 +297,29 @@ def test_what_other_code_has_learned_is_learned_again(
     monkeypatch.setattr(
         "lampbench.method.registry.code_print", lambda cls, *file: f"{cls.__name__} by other code"
     )
-    run_here("heir")  # a record stays
+    with pytest.raises(
+        RequestError, match=r"heir/seed0 in .* is another run, with code \(hash\) \w{12} and not"
+    ):
+        run_here("heir")  # the record stays
     assert lines_in(folder / "fits") == 1
     run_here("heir", suite="anew")
     assert lines_in(folder / "fits") == 2
+    run_here("heir", fresh=True)
+    assert lines_in(folder / "fits") == 3
+
+
+def test_what_other_code_has_answered_is_answered_again_after_saying_so(
+    run_here: Runner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (first,) = run_here("adhoc")
+    monkeypatch.setattr("lampbench.method.registry.code_print", lambda cls, *file: "other code")
+    (second,) = run_here("adhoc")
+    assert "is made again, because the code has changed that answers: code (hash)" in capsys.readouterr().err
+    assert (first.code, second.code) == (first.code, ["other code"])
+    assert first.code != second.code
+    assert (second.cost.llm_calls, second.cost.reused_generations) == (0, first.data.n)
+    (third,) = run_here("adhoc")
+    assert third.finished == second.finished
 
 
 def test_what_was_learned_serves_every_option_of_prediction(
