@@ -17,15 +17,23 @@ from torch import Tensor, nn
 
 from lampbench.constraints import Count, NonNegativeFloat, PositiveFloat, PositiveInt, WarmupShare
 from lampbench.families.llm_feedback import usefulness
-from lampbench.families.method_pool import Pool, check_pool
 from lampbench.families.selector_model import Selector, Tokens, score_texts, selection_loss
-from lampbench.method.base import Bench, HistoryConfig, Method, Prediction, ProfileConfig
+from lampbench.method.base import (
+    Bench,
+    HistoryConfig,
+    Method,
+    Prediction,
+    ProfileConfig,
+    RetrievalMethod,
+    trains,
+)
 from lampbench.prompts.texts import Fields
 from lampbench.training.run_state import TrainReport
 from lampbench.training.settings import settings_from
 
 if TYPE_CHECKING:
     from lampbench.data.dataset import Example, Split
+    from lampbench.method.lent import LentMethod, Prompt
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,49 @@ class SelectionConfig(ProfileConfig, HistoryConfig):
         super().__post_init__()
         if len(self.pool) < 2 or len(set(self.pool)) < len(self.pool):
             raise ValueError(f"pool must name at least two methods, each once, not '{','.join(self.pool)}'")
+
+
+def check_pool(others: Mapping[str, type[Method]]) -> None:
+    """See that methods do no more than write a prompt.
+
+    Raises:
+        ValueError: one of them does.
+    """
+    for name, other in others.items():
+        learns = trains(other) or other.build is not Method.build
+        if not issubclass(other, RetrievalMethod) and (other.reads_profile or learns):
+            raise ValueError(
+                f"method '{name}' cannot be in a pool of retrievers: it neither ranks the profile nor "
+                "asks the bare question"
+            )
+
+
+class Pool:
+    """Methods that differ in the prompt alone: those that rank the profile, and the one that leaves it out.
+
+    Attributes:
+        members: the methods, fitted, by name and in order.
+    """
+
+    def __init__(self, bench: Bench, names: Sequence[str]) -> None:
+        self.members: dict[str, LentMethod] = {name: bench.method(name) for name in names}
+
+    def prompts(self, name: str, examples: Sequence[Example]) -> Iterator[Prompt]:
+        """What the method would ask for each example; the LLM is not asked."""
+        return self.members[name].prompts_for(examples)
+
+    def answers(
+        self, name: str, examples: Sequence[Example], prompts: Sequence[Prompt] | None = None
+    ) -> Iterator[Prediction]:
+        """The method's own predictions: generated now, or earlier.
+
+        Args:
+            name: the method's.
+            examples: the questions.
+            prompts: what it would ask for them, where that is known: a retriever then need not rank again.
+        """
+        member = self.members[name]
+        return member.predict(examples) if prompts is None else member.answer(examples, prompts)
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,7 @@ from tiny_tokenizers import plain_tokenizer
 
 from lampbench.data import Example, TaskData, open_task
 from lampbench.errors import RequestError
-from lampbench.families.method_pool import Pool, check_pool
-from lampbench.families.retriever_selection import SelectionMethod
+from lampbench.families.retriever_selection import Pool, SelectionMethod, check_pool
 from lampbench.families.selector_model import Selector, score_texts, selection_loss
 from lampbench.method import Method, NoConfig, Prediction, RetrievalConfig, RetrievalMethod
 from lampbench.method.bench import Bench, RunSettings
