@@ -80,7 +80,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from lampbench.stats import FloatArray, Statistic
+    from numpy.typing import ArrayLike
+
+    from lampbench.stats import Statistic
 
 Setting = Literal["user", "time"]
 SETTINGS: tuple[str, ...] = ("user", "time")
@@ -103,7 +105,7 @@ class Metric:
         label: its name on paper.
         higher_is_better: its direction.
         rows: the rule of a metric that lampbench does not know: from predictions and golds, texts in one order, to
-            rows `[n, d]`, one per example. Where d is 1, the rows are the examples' own scores.
+            numbers `[n]` or `[n, d]`, a row per example. A single number is the example's own score.
         statistic: the metric's value from the means of the columns of `rows`, `[..., d] -> [...]`; None: the first
             mean. Intervals and paired tests resample the rows and apply it anew.
         kinds: the kinds of answers that it can judge.
@@ -112,7 +114,7 @@ class Metric:
     key: str
     label: str
     higher_is_better: bool = True
-    rows: Callable[[Sequence[str], Sequence[str]], FloatArray] | None = None
+    rows: Callable[[Sequence[str], Sequence[str]], ArrayLike] | None = None
     statistic: Statistic | None = None
     kinds: tuple[Kind, ...] = KINDS
 
@@ -234,7 +236,7 @@ class Task:
         max_new_tokens: how long an answer may be, where a preset does not say; None: as long as in other tasks.
         number: its number in the benchmark, if it has one.
         aliases: other names that people give it.
-        unscored: metrics that a profile of scoring rules does not have for this task.
+        unscored: keys of metrics that other scoring rules than the official ones do not have for this task, by rules.
     """
 
     name: str
