@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lampbench.files.locks import locked
 from lampbench.files.typed_json import plain
-from lampbench.method.base import Method, trains
+from lampbench.method.base import Method
 from lampbench.method.bench import Bench
 from lampbench.method.lent import Prompt
 from lampbench.method.saved_fits import FitReport, describe, restore_fit, save_fit
@@ -102,13 +102,13 @@ def make_ready(method: Method, bench: Bench, spec: Mapping[str, Any], train: Spl
         method: fresh.
         bench: what it works with.
         spec: all that decides what it learns.
-        train: the train split, for a method that learns from it.
+        train: the train split, with outputs; None for a method that learns nothing from it.
     """
     _seed_torch(bench, "build")
     module = method.build(bench)
     if module is not None:
         method.module = module.to(bench.llm.device)
-    if not trains(type(method)) or train is None:
+    if train is None:
         if module is not None:  # it learns while it predicts, and may keep that
             describe(bench.folder, spec)
         return FitReport(trainable_parameters=_count_trainable(method))
