@@ -192,7 +192,8 @@ def test_two_tasks_of_one_name_are_an_error_that_names_both(tmp_path: Path) -> N
 
 
 def test_a_task_that_the_data_do_not_have_is_not_meant_by_all(tmp_path: Path) -> None:
-    from lampbench.runner.request import RunRequest, make_plan
+    from lampbench.runner.plan import make_plan
+    from lampbench.runner.request import RunRequest
 
     write(tmp_path / "tasks", "recipes.py", GOOD.format(name="Recipe-title"))
     request = RunRequest("adhoc", "all", tasks_dir=tmp_path / "tasks", results=tmp_path / "results")
