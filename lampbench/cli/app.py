@@ -308,14 +308,26 @@ def score(
 
 @app.command()
 def check(
-    method: Annotated[str, typer.Argument(help="a method, or all")],
+    method: Annotated[str | None, typer.Argument(help="a method, or all")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="a task to prove, or to prove the method on")
+    ] = None,
     methods_dir: MethodsDir = None,
+    tasks_dir: TasksDir = None,
     json: Json = False,
 ) -> None:
-    """Prove that a method keeps the rules: order, batches, seeds, empty histories, saving."""
-    from lampbench.conformance.method_rules import check_methods
+    """Prove that a method keeps the rules (order, batches, seeds, empty histories, saving), or that a task does."""
+    say, folders = None if json else print_text, tuple(methods_dir or ())
+    if method is not None:
+        from lampbench.conformance.method_rules import check_methods
 
-    reports = check_methods(method, tuple(methods_dir or ()), say=None if json else print_text)
+        reports = check_methods(method, folders, say=say, tasks=task)
+    elif task is not None:
+        from lampbench.conformance.task_rules import check_tasks
+
+        reports = check_tasks(task, folders, say=say)
+    else:
+        raise RequestError("name a method to check, or a task with --task")
     if json:
         print_json([report.to_json() for report in reports])
     if any(not report.passed for report in reports):

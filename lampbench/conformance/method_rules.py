@@ -14,17 +14,18 @@ import json
 import shutil
 import tempfile
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lampbench.errors import LampbenchError
+from lampbench.conformance.made_up import write_made_up
+from lampbench.conformance.report import Broken, CheckReport, rule
+from lampbench.conformance.tiny_session import MethodsDir, session_of, texts_in, tiny_models
 from lampbench.method.registry import MethodInfo, find_method, list_methods
-from lampbench.models.run_models import ModelChoice, Models
+from lampbench.models.run_models import Models
 from lampbench.tasks import Task, get_task
+from lampbench.tasks.registry import Names, chosen_tasks
 
 if TYPE_CHECKING:
     from lampbench.data.dataset import Example
@@ -35,54 +36,10 @@ if TYPE_CHECKING:
 # What the outputs of the questions are, where they are texts.
 PLANTED = "planted gold"
 
-# One task without a label in its items, one with ratings, one with free text.
-TASKS = ("LaMP-1", "LaMP-3", "LaMP-4")
-
-LLM, ENCODER = "tiny-llm", "tiny-bert"
 DATA, OTHER_GOLDS = "data", "other-golds"  # the same questions, with other outputs
 
 Answer = tuple[str, tuple[str, ...]]
 """What a question was answered, and the ids of the items in its prompt."""
-
-MethodsDir = str | Path | Sequence[str | Path] | None
-
-
-@dataclass
-class CheckReport:
-    """What the check of one method found.
-
-    Attributes:
-        method: its name.
-        done: names of the rules that it kept, each with its task.
-        failures: rule and reason.
-        seconds: wall time.
-    """
-
-    method: str
-    done: list[str] = field(default_factory=list)
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def passed(self) -> bool:
-        """Whether every rule was kept."""
-        return not self.failures
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything, as JSON values."""
-        return {**asdict(self), "failures": [list(f) for f in self.failures], "passed": self.passed}
-
-    def __str__(self) -> str:
-        if self.passed:
-            return f"{self.method}: ok, {len(self.done)} checks in {self.seconds:.1f} s"
-        lines = [
-            f"{self.method}: FAILED {len(self.failures)} of {len(self.done) + len(self.failures)} checks"
-        ]
-        return "\n".join(lines + [f"  {rule}: {reason}" for rule, reason in self.failures])
-
-
-class _Broken(Exception):
-    """A rule was broken; the text says how."""
 
 
 def check_methods(
@@ -90,7 +47,7 @@ def check_methods(
     methods_dir: MethodsDir = None,
     *,
     say: Callable[[str], Any] | None = None,
-    tasks: Sequence[str] = TASKS,
+    tasks: Names | None = None,
     llm: str = "t5",
 ) -> list[CheckReport]:
     """Check one method, or all of them.
@@ -99,33 +56,37 @@ def check_methods(
         name: a method or `all`; of all, the broken ones fail.
         methods_dir: more folders with methods.
         say: called with a text per method as it is done.
-        tasks: on which tasks.
+        tasks: on which tasks; None: on a few of different kinds.
         llm: with an LLM of which kind; see `lampbench.mini.tiny_models.write_tiny_llm`.
 
     Raises:
         RequestError: no such method, or (unless all are asked for) it is broken.
     """
     infos = list_methods(methods_dir) if name == "all" else [find_method(name, methods_dir)]
+    chosen = usual_tasks() if tasks is None else chosen_tasks(tasks) if tasks else []
     reports = []
     with tempfile.TemporaryDirectory(prefix="lampbench-check-") as temporary:
         folder = Path(temporary)
-        _write_models_and_data(folder, [get_task(task) for task in tasks], llm)
-        models = Models(
-            ModelChoice(
-                llm=str(folder / LLM),
-                encoder=str(folder / ENCODER),
-                retriever=str(folder / ENCODER),
-                device="cpu",
-                dtype="float32",
-                offline=True,
-            )
-        )
+        models = _write(folder, chosen, llm)
         for info in infos:
-            report = _check(info, methods_dir, folder, models, tasks)
+            report = _check(info, methods_dir, folder, models, [task.name for task in chosen])
             reports.append(report)
             if say is not None:
                 say(str(report))
     return reports
+
+
+def usual_tasks() -> list[Task]:
+    """Of LaMP-mini a task whose items have no output, one with ratings, and one of free text."""
+    from lampbench.mini.generator import SIZES
+
+    tasks = [get_task(name) for name in SIZES]
+    kinds: tuple[Callable[[Task], bool], ...] = (
+        lambda task: task.output_field is None,
+        lambda task: task.kind == "rating",
+        lambda task: task.kind == "generation",
+    )
+    return [next(filter(kind, tasks)) for kind in kinds]
 
 
 def _check(
@@ -137,27 +98,12 @@ def _check(
         report.failures.append(("imports", info.error))
         return report
     for task in tasks:
-        with _rule(report, f"{task}: options"):
-            session, job = _session(info, methods_dir, folder, models, task, DATA)
-            other, _ = _session(info, methods_dir, folder, models, task, OTHER_GOLDS)
+        with rule(report, f"{task}: options"):
+            session, job = session_of(info, methods_dir, folder, models, task, DATA)
+            other, _ = session_of(info, methods_dir, folder, models, task, OTHER_GOLDS)
             _Trial(report, session, other, job).run()
     report.seconds = time.monotonic() - start
     return report
-
-
-@contextmanager
-def _rule(report: CheckReport, name: str) -> Iterator[None]:
-    """Notes whether the block went through; what it raises is a failure of the rule."""
-    try:
-        yield
-    except _Broken as error:
-        report.failures.append((name, str(error)))
-    except (Exception, SystemExit) as error:
-        at = traceback.extract_tb(error.__traceback__)[-1]
-        place = "" if isinstance(error, LampbenchError) else f" ({Path(at.filename).name}, line {at.lineno})"
-        report.failures.append((name, f"{type(error).__name__}: {' '.join(str(error).split())}{place}"))
-    else:
-        report.done.append(name)
 
 
 def _is_planted(text: str) -> bool:
@@ -202,7 +148,7 @@ class _Trial:
             return
         with self._rule("every use of the LLM is counted"):
             if uncounted:
-                raise _Broken(
+                raise Broken(
                     f"it runs the LLM's {uncounted[0]} itself, which nobody counts: ask by bench.ask, "
                     "bench.generate or bench.llm"
                 )
@@ -211,7 +157,7 @@ class _Trial:
         with self._rule("the LLM stays frozen"):
             if weights_fingerprint(self.llm.model) != frozen:
                 self.session.models.forget_llm()
-                raise _Broken("the weights or the mode of the LLM have changed: work on a copy of it")
+                raise Broken("the weights or the mode of the LLM have changed: work on a copy of it")
 
     def _try_other_ways(self, fitted: Fitted) -> None:
         """Asked otherwise, restored or fitted again it answers the same."""
@@ -246,7 +192,7 @@ class _Trial:
             self._answers(fitted, nobody.examples)
 
     def _rule(self, name: str) -> AbstractContextManager[None]:
-        return _rule(self.report, f"{self.task}: {name}")
+        return rule(self.report, f"{self.task}: {name}")
 
     def _answers(self, fitted: Fitted, asked: Sequence[Example]) -> dict[str, Answer]:
         from lampbench.conformance.reachable import find_text
@@ -256,76 +202,45 @@ class _Trial:
         predictions = fitted.predict(asked)
         for prediction in checked(predictions, asked, fitted.name):
             if not found and find_text((fitted, predictions), _is_planted) is not None:
-                raise _Broken("it holds the output of a question that is asked: that is hidden from methods")
+                raise Broken("it holds the output of a question that is asked: that is hidden from methods")
             found[prediction.id] = (prediction.output, prediction.ranked)
         return found
 
     def _compare(self, again: dict[str, Answer], how: str) -> None:
         for id, answer in self.answers.items():
             if again[id] != answer:
-                raise _Broken(f"question '{id}' was answered {answer} and, {how}, {again[id]}")
+                raise Broken(f"question '{id}' was answered {answer} and, {how}, {again[id]}")
 
 
 # Tiny surroundings
 
 
-def _write_models_and_data(folder: Path, tasks: Sequence[Task], llm: str) -> None:
-    from lampbench.mini.generator import Knobs, write_suite
-    from lampbench.mini.tiny_models import write_tiny_encoder, write_tiny_llm
+def _write(folder: Path, tasks: Sequence[Task], llm: str) -> Models:
+    """Write the data, those with other golds too, and models that can read them."""
+    from lampbench.mini.generator import SIZES, Knobs, write_suite
 
-    write_suite(
-        folder / DATA, Knobs(train=8, dev=5, test=0, history_min=2, history_max=6), [t.name for t in tasks]
-    )
-    texts = [path.read_text(encoding="utf-8") for path in sorted((folder / DATA).rglob("*.json"))]
+    knobs = Knobs(train=8, dev=5, test=0, history_min=2, history_max=6)
+    (folder / DATA).mkdir()
+    for task in tasks:
+        if task.name in SIZES:
+            write_suite(folder / DATA, knobs, [task.name])
+        else:
+            write_made_up(folder / DATA, task)
+    models = tiny_models(folder, texts_in(folder / DATA), llm)
     for path in (folder / DATA).rglob("*_questions.json"):
         questions = json.loads(path.read_text(encoding="utf-8"))
         questions[1]["profile"] = []  # somebody is always new
         path.write_text(json.dumps(questions), encoding="utf-8")
-    write_tiny_llm(folder / LLM, texts, kind=llm)
-    write_tiny_encoder(folder / ENCODER, texts)
     shutil.copytree(folder / DATA, folder / OTHER_GOLDS)
     for name in (DATA, OTHER_GOLDS):
         for task in tasks:
             (path,) = (folder / name).rglob(f"{task.official_name}/dev_outputs.json")
             content = json.loads(path.read_text(encoding="utf-8"))
             for number, gold in enumerate(content["golds"]):
-                if task.kind == "generation":
+                if not task.labels:
                     gold["output"] = f"{PLANTED} {number} of {name}"
                 elif name == OTHER_GOLDS:
                     place = task.labels.index(gold["output"]) + 1
                     gold["output"] = task.labels[place % len(task.labels)]
             path.write_text(json.dumps(content), encoding="utf-8")
-
-
-def _session(
-    info: MethodInfo, methods_dir: MethodsDir, folder: Path, models: Models, task: str, data: str
-) -> tuple[Session, Setup]:
-    """A session with a cache of its own: nothing is found that another check has left."""
-    from lampbench.data.dataset import open_task
-    from lampbench.progress import Progress
-    from lampbench.runner.plan import make_plan
-    from lampbench.runner.questions import wall_off
-    from lampbench.runner.request import RunRequest
-    from lampbench.runner.session import Session
-
-    cache = folder / "cache" / data
-    request = RunRequest(
-        method=info.name,
-        task=task,
-        data=folder / data,
-        setting="user",
-        results=folder / "results",
-        methods_dir=methods_dir,
-    )
-    plan = make_plan(request)
-    job = plan.jobs[0]
-    small = plan.setups.resolve(
-        job.method,
-        job.method.cls.check_options,
-        job.task,
-        job.seed,
-        replace(job.settings, max_new_tokens=6, beams=2),
-    )
-    questions = wall_off(open_task(folder / data, task, "user", cache), "dev", data, None)
-    # Everything is generated anew, or the second answer to a question would be the first one by definition.
-    return Session(plan, models, {task: questions}, Progress("none"), cache / info.name, reuse=False), small
+    return models

@@ -11,7 +11,8 @@ import pytest
 from places import CHECKOUT
 
 from lampbench.cli.app import main
-from lampbench.conformance.method_rules import CheckReport, check_methods
+from lampbench.conformance.method_rules import check_methods
+from lampbench.conformance.report import CheckReport
 from lampbench.data import open_task
 from lampbench.method.registry import list_methods
 from lampbench.prompts import item_text, query
@@ -25,7 +26,7 @@ README = CHECKOUT / "README.md"
 @pytest.fixture(scope="module")
 def reports() -> dict[str, CheckReport]:
     """The conformance check of all methods, made once."""
-    return {report.method: report for report in check_methods("all")}
+    return {report.name: report for report in check_methods("all")}
 
 
 @pytest.mark.parametrize("name", [info.name for info in list_methods()])
@@ -79,7 +80,7 @@ def test_a_broken_file_fails_its_check_and_no_other(tmp_path: Path) -> None:
     (tmp_path / "torn.py").write_text(
         "import a_module_that_is_not_there\n\n\nclass Method:\n    name = 'torn'\n"
     )
-    by_name = {r.method: r for r in check_methods("all", tmp_path, tasks=[])}
+    by_name = {r.name: r for r in check_methods("all", tmp_path, tasks=[])}
     assert by_name["torn"].failures == [
         ("imports", "ModuleNotFoundError: No module named 'a_module_that_is_not_there'")
     ]

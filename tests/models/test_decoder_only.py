@@ -8,7 +8,8 @@ import pytest
 from made_methods import PRESET
 from safetensors.torch import load_file, save_file
 
-from lampbench.conformance.method_rules import CheckReport, check_methods
+from lampbench.conformance.method_rules import check_methods
+from lampbench.conformance.report import CheckReport
 from lampbench.method.registry import list_methods
 from lampbench.mini.tiny_models import write_tiny_llm
 from lampbench.models.frozen_llm import FrozenLLM
@@ -22,7 +23,7 @@ KINDS = ("llama", "qwen2")
 def reports(request: pytest.FixtureRequest) -> dict[str, CheckReport]:
     """The conformance check of all methods on one kind of LLM: with left padding, among other things, a
     question alone and in a batch gets the same answer."""
-    return {r.method: r for r in check_methods("all", tasks=["LaMP-3"], llm=request.param)}
+    return {r.name: r for r in check_methods("all", tasks=["LaMP-3"], llm=request.param)}
 
 
 @pytest.mark.parametrize("name", [info.name for info in list_methods()])
