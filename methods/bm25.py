@@ -22,7 +22,9 @@ class Config(RetrievalConfig):
     """Options."""
 
     use_date: bool = False  # whether an item's text ends in its date
-    extraction: Extraction = "anchored"  # how LaMP-1's query is cut out (official: by scanning quotes)
+    extraction: Extraction = (
+        "anchored"  # how a query without a marker is cut out (official: by scanning quotes)
+    )
 
 
 class Method(RetrievalMethod):

@@ -24,7 +24,9 @@ class DenseConfig(RetrievalConfig, PromptsConfig):
     """Options of every dense retriever."""
 
     use_date: bool = False  # whether an item's text ends in its date
-    extraction: Extraction = "anchored"  # how LaMP-1's query is cut out (official: by scanning quotes)
+    extraction: Extraction = (
+        "anchored"  # how a query without a marker is cut out (official: by scanning quotes)
+    )
     prompts: bool = False  # put the retriever's own prompts for queries and documents before them
 
 

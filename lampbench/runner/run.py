@@ -183,8 +183,8 @@ def command_of(request: RunRequest) -> str:
         option = "--" + f.name.replace("_", "-")
         if isinstance(value, bool):
             words += [option if value else option.replace("--", "--no-", 1)]
-        elif f.name == "set":
-            words += [word for setting in value for word in (option, setting)]
+        elif isinstance(value, (list, tuple)) and f.name in ("set", "methods_dir", "tasks_dir"):
+            words += [word for each in value for word in (option, str(each))]
         elif isinstance(value, (list, tuple)):
             words += [option, ",".join(str(part) for part in value)]
         else:

@@ -193,6 +193,10 @@ def test_the_command_in_the_record_is_the_request() -> None:
     assert command == (
         "lampbench run --method bm25 --task LaMP-3 --data /home/me/lamp --set k=2 --set use_date=true --fresh"
     )
+    request = RunRequest("bm25,adhoc", "all", seed=[0, 1], methods_dir=("a", "b"), tasks_dir="c")
+    assert command_of(request) == (
+        "lampbench run --method bm25,adhoc --task all --seed 0,1 --methods-dir a --methods-dir b --tasks-dir c"
+    )
 
 
 def test_run_takes_only_what_the_command_takes() -> None:

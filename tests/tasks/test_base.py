@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from typing import Any
 
 import pytest
+from places import CHECKOUT
 
 from lampbench.errors import RequestError
 from lampbench.prompts import history_text, input_from_item, item_text, own_text, query
 from lampbench.prompts.history_pairs import pairs_from_items
-from lampbench.tasks import Metric, Task, metric
+from lampbench.tasks import Metric, Task, base, metric
 from lampbench.tasks.base import ItemTexts, ProfilePrompt, answers
 
 ITEM = {"id": "0", "text": "It hums.", "title": "Loud", "stars": 2}
+
+
+def test_the_example_of_the_docstring_is_that_of_the_readme() -> None:
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    example = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[1]
+    assert textwrap.indent(example, "    ") in str(base.__doc__)
+    assert len(example.splitlines()) < 25
 
 
 def task(**said: Any) -> Task:
