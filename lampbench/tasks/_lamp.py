@@ -1,4 +1,7 @@
-"""What the official files of LaMP have in common, whatever the task (github.com/LaMP-Benchmark/LaMP)."""
+"""What the official files of LaMP have in common, whatever the task (github.com/LaMP-Benchmark/LaMP).
+
+LaMP-6 (subjects of e-mails) is not here: its texts are a corpus that needs a licence (Avocado, LDC2015T03).
+"""
 
 from __future__ import annotations
 

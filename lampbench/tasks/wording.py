@@ -118,7 +118,7 @@ class ProfilePrompt:
 
     Attributes:
         item: one item.
-        input_part, output_part: the same about a part of it; empty: an item has one part only.
+        input_part, output_part: the same about a part of it, where items have an output.
         counted: what is counted of `item` as its fixed part; None: all but the text field.
         fixed_tokens: the length of the fixed part, where it is not counted.
         glue: what stands between the joined items and the input.
@@ -139,16 +139,15 @@ class ProfilePrompt:
 
     def filled(self, text: str, output: str | None, text_name: str) -> ProfilePrompt:
         """With words for everything; `text`, `output` are the fields, and `text_name` tells what the text is."""
-        said = self
-        if not said.item and output is None:
-            said = replace(said, item=f'"{{{text}}}" ')
-        elif not said.item:
-            name = str(output).replace("_", " ")
+        if output is None:
+            said = replace(self, item=self.item or f'"{{{text}}}" ')
+        else:
+            name = output.replace("_", " ")
             said = replace(
-                said,
-                item=f'the {name} for the {text_name} "{{{text}}}" is "{{{output}}}" ',
-                input_part=said.input_part or f'the {text_name} "{{{text}}}" ',
-                output_part=said.output_part or f'the {name} is "{{{output}}}" ',
+                self,
+                item=self.item or f'the {name} for the {text_name} "{{{text}}}" is "{{{output}}}" ',
+                input_part=self.input_part or f'the {text_name} "{{{text}}}" ',
+                output_part=self.output_part or f'the {name} is "{{{output}}}" ',
             )
         counted = said.item.replace(f"{{{text}}}", " ") if said.counted is None else said.counted
         reserved = said.glue.strip(" .") if said.reserved is None else said.reserved

@@ -137,3 +137,10 @@ def test_what_cannot_be_is_refused(said: dict[str, Any], reason: str) -> None:
 
 def test_a_ranked_list_is_a_line_per_answer() -> None:
     assert answers(" Emma \n\n2. Dune\nEmma\n") == ["Emma", "Dune"]
+
+
+def test_a_part_of_an_item_has_words_though_only_the_whole_is_worded() -> None:
+    prompt = task(prompt=ProfilePrompt(item='"{title}" for "{text}" ')).prompt
+    assert prompt.of_part("output", "text").item == 'the title is "{title}" '
+    assert prompt.of_part("input", "text").counted == 'the text " " '
+    assert prompt.of_part("both", "text") is prompt

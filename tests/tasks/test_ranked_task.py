@@ -10,6 +10,10 @@ import pytest
 
 from lampbench import load_records
 from lampbench.cli.app import main
+from lampbench.errors import RequestError
+from lampbench.runner.preset import FOLDER as PRESETS
+from lampbench.runner.preset import load_preset
+from lampbench.tasks import get_task
 from lampbench.tasks.registry import search_in
 
 TASK = '''"""Books that a reader takes up next, best guess first."""
@@ -98,9 +102,6 @@ def test_a_metric_of_a_task_reaches_the_leaderboard_with_interval_and_test(
 
 
 def test_records_of_a_task_that_is_not_found_are_told_by_its_name(places: Path) -> None:
-    from lampbench.errors import RequestError
-    from lampbench.tasks import get_task
-
     search_in(places / "tasks")
     assert get_task("Next-book").kind == "ranking"
     search_in(())
@@ -125,3 +126,14 @@ def test_a_run_is_one_of_the_task_as_its_file_was(
     assert again == [False, False, True, False]
     assert record.spec is not None
     assert record.spec["task_file"] in told[2]
+
+
+def test_a_preset_that_names_the_task_says_how_long_an_answer_may_be(places: Path) -> None:
+    search_in(places / "tasks")
+    file = places / "mine.toml"
+    text = (PRESETS / "mini.toml").read_text(encoding="utf-8")
+    assert "[max_new_tokens]\n" in text
+    task = get_task("Next-book")
+    assert load_preset("mini").new_tokens(task) == 17
+    file.write_text(text.replace("[max_new_tokens]\n", "[max_new_tokens]\nNext-book = 9\n"))
+    assert load_preset(str(file)).new_tokens(task) == 9
