@@ -2,10 +2,10 @@
 
 What was learned by other code is not found again: a changed loss, schedule or order of batches would else go on
 giving the results of the old one. So the fingerprint of learned code is of every module that a method reaches:
-its own, those of its base classes, whatever these import, and so on, in functions and for type checking too,
-because what a module is handed over at run time it names in its annotations. Followed are imports of lampbench
-and of files beside the method's own (its folder, or the package that it is installed in); other libraries count
-by their version (`lampbench.loading.identity`).
+its own, those of its base classes, that which fits every method, whatever these import, and so on, in functions
+and for type checking too, because what a module is handed over at run time it names in its annotations. Followed
+are imports of lampbench and of files beside the method's own (its folder, or the package that it is installed
+in); other libraries count by their version (`lampbench.loading.identity`).
 
 Not followed are the modules of `TELLING`: they find, name, keep, refuse or show things and compute nothing that a
 method learns. A module that is not listed there counts, which at worst asks for a fit in vain.
