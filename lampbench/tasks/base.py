@@ -210,9 +210,9 @@ class _Metrics:
         task.__dict__["metrics"] = tuple(m if isinstance(m, Metric) else known_metric(m) for m in given)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # equal to itself alone, so that it can be a key
 class Task:
-    """One task. The first seven attributes must be said, the others may be.
+    """One task. The first six attributes must be said, the others may be.
 
     Attributes:
         name: the name used everywhere in lampbench, such as `LaMP-4`.
@@ -220,7 +220,8 @@ class Task:
         kind: how answers are judged.
         template: the literal input, with slots; used to parse inputs and to make training pairs from items.
         item_fields: the fields every profile item has, besides `id` and an optional `date`.
-        metrics: the metrics, or their keys, the first one being the task's main metric.
+        metrics: the metrics, or their keys, the first one being the task's main metric: that which model selection
+            and tests use. Methods that learn from the LLM's answers need one that is a mean over questions.
         output_field: the field of an item that plays the role of the task's output (None: items have none).
         labels: the closed set of answers, in the official order; empty for free text and ranked lists.
         text_field: the long field of an item, which is shortened when a profile prompt must fit its budget; by
