@@ -132,8 +132,8 @@ class _Trial:
 
     def run(self) -> None:
         """Try the rules, one after the other; without an answer there is nothing to compare."""
-        from lampbench.models.call_guard import runs_uncounted
         from lampbench.models.fingerprint import weights_fingerprint
+        from lampbench.models.uncounted_calls import runs_uncounted
 
         frozen = weights_fingerprint(self.llm.model)
         fitted: Fitted | None = None

@@ -57,8 +57,8 @@ def session_of(
     """
     from lampbench.data.dataset import open_task
     from lampbench.progress import Progress
+    from lampbench.runner.gold_wall import wall_off
     from lampbench.runner.plan import make_plan
-    from lampbench.runner.questions import wall_off
     from lampbench.runner.request import RunRequest
     from lampbench.runner.session import Session
 

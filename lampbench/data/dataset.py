@@ -76,7 +76,7 @@ def open_task(
 class TaskData:
     """The splits of a task and the items that they share: all of it, golds included, for looking at data.
 
-    What a run may see of it while methods work is `lampbench.runner.questions`.
+    What a run may see of it while methods work is `lampbench.runner.gold_wall`.
 
     Attributes:
         task: the task.

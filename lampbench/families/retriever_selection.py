@@ -33,7 +33,7 @@ from lampbench.training.settings import settings_from
 
 if TYPE_CHECKING:
     from lampbench.data.dataset import Example, Split
-    from lampbench.method.lent import LentMethod, Prompt
+    from lampbench.method.lent_method import LentMethod, Prompt
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ they may use:
             return rank_bm25(query(bench.task, example.input), [item["text"] for item in example.profile])
 
 What a method is given is what it may know: questions without outputs, and the items of their profiles and of the
-train split (`lampbench.runner.questions`). It answers by `bench.generate`, and asks for anything else by `bench.ask`.
+train split (`lampbench.runner.gold_wall`). It answers by `bench.generate`, and asks for anything else by `bench.ask`.
 
 This module is read by every method file and imports nothing heavy.
 """
@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from lampbench.constraints import Checked, PositiveInt
 from lampbench.errors import RunError
 from lampbench.method.bench import Bench, RunSettings
-from lampbench.method.lent import Prompt
+from lampbench.method.lent_method import Prompt
 from lampbench.prompts.texts import Fields
 from lampbench.records.prediction import Prediction
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from lampbench.caches.generation_cache import GenerationCache
     from lampbench.data.dataset import Example, Split
-    from lampbench.method.lent import LentMethod
+    from lampbench.method.lent_method import LentMethod
     from lampbench.models.encoder import TextEncoder
     from lampbench.models.frozen_llm import FrozenLLM
     from lampbench.models.llm import LLM, Generation, Request

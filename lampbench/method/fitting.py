@@ -16,7 +16,7 @@ from lampbench.files.locks import locked
 from lampbench.files.typed_json import plain
 from lampbench.method.base import Method
 from lampbench.method.bench import Bench
-from lampbench.method.lent import Prompt
+from lampbench.method.lent_method import Prompt
 from lampbench.method.saved_fits import FitReport, describe, restore_fit, save_fit
 from lampbench.records.environment import own_state, threads
 from lampbench.records.prediction import Prediction
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class Fitted:
-    """A method that is ready to predict, with the bench it works on; as a bench lends it (`lampbench.method.lent`).
+    """A method that is ready to predict, with the bench it works on; a bench lends it as a
+    `lampbench.method.lent_method.LentMethod`.
 
     Attributes:
         name: its name.

@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache, LogitsProcessor, LogitsProcessorList
 
 from lampbench.errors import RunError
-from lampbench.models.call_guard import at_work
 from lampbench.models.requests import SpecialTokens
+from lampbench.models.uncounted_calls import at_work
 
 
 @at_work()

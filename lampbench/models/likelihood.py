@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lampbench.models.call_guard import at_work
 from lampbench.models.requests import SpecialTokens, TokenizedRequest, pad_batch
+from lampbench.models.uncounted_calls import at_work
 
 IGNORED = -100  # the label of padding
 

@@ -12,8 +12,7 @@ from lampbench.errors import RequestError, unknown
 from lampbench.records.record import Record
 from lampbench.records.results_folder import load_records
 from lampbench.report.comparable_runs import stand
-from lampbench.report.page import metric_label
-from lampbench.report.scores_table import DIGITS, LEVEL
+from lampbench.report.scores_table import DIGITS, LEVEL, metric_label
 from lampbench.report.seed_runs import SeedRuns, paired
 from lampbench.tasks import get_task
 from lampbench.terminal import printable

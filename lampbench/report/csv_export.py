@@ -6,11 +6,13 @@ import csv
 import io
 from collections.abc import Iterator
 
+from lampbench.report.choice_table import ChoiceRow
+from lampbench.report.cost_table import CostRow
+from lampbench.report.failure_table import FailureRow
 from lampbench.report.leaderboard import Leaderboard
 from lampbench.report.markup import clean
 from lampbench.report.published import PublishedTable
 from lampbench.report.scores_table import Row
-from lampbench.report.side_tables import ChoiceRow, CostRow, FailureRow
 from lampbench.report.suite import AsideRow, Suite
 
 CSV_HEADER = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -69,6 +69,24 @@ class Table:
 
 
 Block: TypeAlias = "Heading | Paragraph | Facts | Table"
+
+
+def grouped(header: Sequence[str], rows: Iterable[tuple[str, tuple[Inline | None, ...]]], left: int) -> Table:
+    """A table of (group, other cells) with a rule above each group, whose name stands in its first row only."""
+    shown: list[tuple[Inline | None, ...]] = []
+    groups = set()
+    last = None
+    for group, cells in rows:
+        if group != last:
+            groups.add(len(shown))
+        shown.append((group if group != last else "", *cells))
+        last = group
+    return Table(tuple(header), tuple(shown), left=left, groups=frozenset(groups))
+
+
+def in_digits(value: float | None, decimals: int) -> str | None:
+    """A number as cells show it; None for an empty cell."""
+    return None if value is None else f"{value:,.{decimals}f}"
 
 
 def render(page: Sequence[Block], format: str = "md") -> str:

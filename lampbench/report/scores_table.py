@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lampbench import stats
 from lampbench.report.seed_runs import SeedRuns, p_value
-from lampbench.tasks import Metric, get_task
+from lampbench.tasks import Metric, get_task, metric
 from lampbench.tasks.registry import task_order
 
 DIGITS = 3
@@ -52,6 +52,12 @@ class Row:
     cells: tuple[Cell | None, ...]
 
 
+def metric_label(key: str) -> str:
+    """The metric with the direction in which it is better."""
+    known = metric(key)
+    return f"{known.label} {'↑' if known.higher_is_better else '↓'}"
+
+
 @dataclass(frozen=True)
 class _Contest:
     """Those that compete in a row: a metric on a task, the runs by column, and the column of the best."""
@@ -94,13 +100,13 @@ def scores_table(
 def _contests(by_task: Mapping[str, Mapping[str, SeedRuns]], columns: Sequence[str]) -> list[_Contest]:
     contests = []
     for task in sorted(by_task, key=task_order):
-        for metric in get_task(task).metrics:
+        for each in get_task(task).metrics:
             shown = by_task[task]
-            runs = {c: shown[c] for c in columns if c in shown and metric.key in shown[c].records[0].metrics}
+            runs = {c: shown[c] for c in columns if c in shown and each.key in shown[c].records[0].metrics}
             if runs:
-                sign = 1 if metric.higher_is_better else -1
-                best = max(runs, key=lambda label: sign * runs[label].value(metric.key))
-                contests.append(_Contest(task, metric, runs, best))
+                sign = 1 if each.higher_is_better else -1
+                best = max(runs, key=lambda label: sign * runs[label].value(each.key))
+                contests.append(_Contest(task, each, runs, best))
     return contests
 
 

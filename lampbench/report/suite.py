@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lampbench.records.record import Record
+from lampbench.report.choice_table import ChoiceRow, choice_rows
 from lampbench.report.comparable_runs import Standing, model_text, stand
+from lampbench.report.cost_table import CostRow, cost_row
+from lampbench.report.failure_table import FailureRow, failure_rows
 from lampbench.report.published import Published, PublishedTable, comparable, published_tables
 from lampbench.report.scores_table import Row, scores_table
 from lampbench.report.seed_runs import SeedRuns
-from lampbench.report.side_tables import ChoiceRow, CostRow, FailureRow, choice_rows, cost_row, failure_rows
 from lampbench.tasks import get_task
 from lampbench.tasks.registry import task_order
 

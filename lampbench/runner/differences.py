@@ -20,7 +20,7 @@ from lampbench.records.record import Record, without_folders
 from lampbench.runner.older_records import asked_alike, told_by
 
 if TYPE_CHECKING:
-    from lampbench.runner.questions import Questions
+    from lampbench.runner.gold_wall import Questions
     from lampbench.runner.session import Session
     from lampbench.runner.setup import Setup
 

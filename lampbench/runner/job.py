@@ -32,7 +32,7 @@ from lampbench.records.record import (
     without_folders,
     write_record_into,
 )
-from lampbench.runner.questions import Questions, read_golds
+from lampbench.runner.gold_wall import Questions, read_golds
 from lampbench.runner.request import Plan
 from lampbench.runner.run_folder import (
     earlier_record,

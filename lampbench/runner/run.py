@@ -15,9 +15,9 @@ from lampbench.method.base import PromptsConfig
 from lampbench.models.run_models import ROLES, Models, model_name
 from lampbench.progress import Progress
 from lampbench.records.record import RECORD, Record, shareable
+from lampbench.runner.gold_wall import open_questions
 from lampbench.runner.job import run_job
 from lampbench.runner.plan import make_plan
-from lampbench.runner.questions import open_questions
 from lampbench.runner.request import ALL, Plan, RunRequest
 from lampbench.runner.run_folder import find_finished, folder_of, reasons_anew
 from lampbench.runner.session import Session

@@ -17,7 +17,7 @@ from lampbench.records.record import Record, read_record, request_key, run_path,
 from lampbench.runner.differences import differences, sentence
 
 if TYPE_CHECKING:
-    from lampbench.runner.questions import Questions
+    from lampbench.runner.gold_wall import Questions
     from lampbench.runner.request import Plan
     from lampbench.runner.session import Session
     from lampbench.runner.setup import Setup

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lampbench.data.dataset import Split
     from lampbench.models.run_models import Models
     from lampbench.progress import Progress
-    from lampbench.runner.questions import Questions
+    from lampbench.runner.gold_wall import Questions
 
 FORMAT = 1  # of what decides a run
 

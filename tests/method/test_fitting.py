@@ -15,7 +15,7 @@ from lampbench.data import Example, Split, TaskData
 from lampbench.errors import RunError
 from lampbench.method import Bench, Method, Prediction, RetrievalConfig, RetrievalMethod
 from lampbench.method.fitting import Fitted, make_ready
-from lampbench.method.lent import LentMethod, Prompt
+from lampbench.method.lent_method import LentMethod, Prompt
 from lampbench.method.saved_fits import FitReport
 
 SPEC = {"method": "made-up", "task": "LaMP-4"}

@@ -21,7 +21,7 @@ from lampbench.data import open_task
 from lampbench.errors import RequestError, RunError
 from lampbench.method.registry import find_method, list_methods, load
 from lampbench.records.record import Record
-from lampbench.runner.questions import read_golds, wall_off
+from lampbench.runner.gold_wall import read_golds, wall_off
 from lampbench.runner.run import run
 
 SETTINGS = ("user", "time")
