@@ -26,7 +26,7 @@ import lampbench
 from lampbench.models.adapter_shape import AdapterShape
 from lampbench.models.adapters import AdapterBank, Weights, adapted_layers, adapter_weights, add_adapter
 from lampbench.models.frozen_llm import FrozenLLM
-from lampbench.models.llm import Request
+from lampbench.models.requests import Request
 
 PROMPTS = 32
 SHAPE = AdapterShape()

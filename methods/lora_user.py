@@ -126,7 +126,7 @@ class Method(lampbench.method.Method):
 
     def predict(self, bench: Bench, examples: Sequence[Example]) -> Iterator[Prediction]:
         from lampbench.models.adapters import AdapterBank
-        from lampbench.models.llm import Request
+        from lampbench.models.requests import Request
 
         model = self._module.get_submodule("llm")
         bank = AdapterBank(model, USER, self.below)

@@ -24,7 +24,7 @@ from lampbench.caches.answer_file import AnswerFile
 from lampbench.files.seals import Say
 
 if TYPE_CHECKING:
-    from lampbench.models.llm import Generation, Request
+    from lampbench.models.requests import Generation, Request
 
 FORMAT = 1  # of the keys; raise it when the same request is no longer answered in the same way
 
@@ -202,7 +202,7 @@ def _packed(made: Generation) -> bytes:
 
 
 def _unpacked(answer: bytes) -> Generation:
-    from lampbench.models.llm import Generation
+    from lampbench.models.requests import Generation
 
     text, prompt_tokens, generated_tokens, truncated, seconds = json.loads(answer)
     return Generation(

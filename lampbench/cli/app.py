@@ -28,6 +28,7 @@ from lampbench.cli.common import (
 )
 from lampbench.cli.data import app as data_app
 from lampbench.cli.listing import app as list_app
+from lampbench.cli.listing import record_rows
 from lampbench.cli.reports import compare, leaderboard
 from lampbench.errors import LampbenchError, RequestError, described, short
 from lampbench.terminal import close_streams, complain, open_streams, print_bug, refuses
@@ -258,7 +259,6 @@ def show(
     json: Json = False,
 ) -> None:
     """Everything that is recorded of one run."""
-    from lampbench.cli.listing import record_rows
     from lampbench.files.typed_json import plain
     from lampbench.records.results_folder import find_run
 
@@ -274,20 +274,22 @@ def score(
     predictions: Annotated[Path, typer.Argument(help="a predictions file, a folder or a zip of them")],
     golds: Annotated[Path, typer.Argument(help="the outputs file, or a folder or zip of them")],
     rules: Annotated[
-        str, typer.Option("--rules", "--profile", help="official, or pplug: the rules of its released code")
+        str, typer.Option("--rules", help="official, or pplug: the rules of its released code")
     ] = "official",
     task: Annotated[str | None, typer.Option("--task", "-t", help="the task, if no file names it")] = None,
     tasks_dir: TasksDir = None,
     json: Json = False,
+    profile: Annotated[str | None, typer.Option("--profile", hidden=True)] = None,  # what --rules was called
 ) -> None:
     """Score prediction files in the official schema against golds."""
     from lampbench.data.prediction_files import score_folder
 
+    rules = profile or rules
     found = score_folder(predictions, golds, rules, task)
     scores, skipped = found.scores, found.skipped
     if json:
         values = {name: {"metrics": s.metrics, "counts": s.counts} for name, s in scores.items()}
-        print_json({"profile": rules, "tasks": values, "skipped": skipped})
+        print_json({"rules": rules, "profile": rules, "tasks": values, "skipped": skipped})
         return
     from lampbench.metrics.rouge import TOKENLESS
     from lampbench.tasks import metric

@@ -12,7 +12,7 @@ from lampbench.errors import RequestError, RunError
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="a method, such as pplug or pplug+top4")],
+    a: Annotated[str, typer.Argument(help="a method, NAME or NAME+VARIANT")],
     b: Annotated[str, typer.Argument(help="another")],
     task: Annotated[str | None, typer.Option("--task", "-t", help="tasks, with commas [all]")] = None,
     suite: Annotated[str | None, typer.Option(help="the suite, if they meet in several")] = None,

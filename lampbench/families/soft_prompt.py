@@ -27,7 +27,7 @@ from lampbench.constraints import (
 )
 from lampbench.method.base import Method, Prediction, check_they_rank
 from lampbench.models.frozen_llm import FrozenLLM
-from lampbench.models.llm import Request
+from lampbench.models.requests import Request
 from lampbench.training.run_state import TrainReport
 from lampbench.training.settings import settings_from
 
@@ -44,8 +44,10 @@ class SoftPromptConfig(Checked):
     scale: PositiveFloat | None = None
     released_norms: bool = False  # divide outputs of the MLPs by 1 and 7, not by their expected first norms
     llm_dropout: bool = True  # leave the frozen LLM's dropout on in training, as released
-    copies: Count = 10  # times that a question comes again in each epoch (pplug: with a thinned history)
-    epochs: PositiveFloat = 2.0  # over the questions and their copies (published: 1 for LaMP-3)
+    copies: Count = (
+        10  # times that a question comes again in each epoch (with a thinned history, where there is one)
+    )
+    epochs: PositiveFloat = 2.0  # over the questions and their copies (published: 1 or 2)
     max_steps: Count = 0  # optimizer steps at most (0: as many as the epochs take)
     batch_size: PositiveInt = 8  # questions per forward pass
     accumulation: PositiveInt = 8  # forward passes per step

@@ -16,13 +16,15 @@ from lampbench import metrics
 from lampbench.constraints import Count, NonNegativeFloat, PositiveFloat, PositiveInt, WarmupShare
 from lampbench.errors import RequestError
 from lampbench.method.base import Bench, Method, Prediction, RetrievalConfig, check_they_rank
+from lampbench.training.settings import settings_from, steps_for
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from lampbench.data.dataset import Example, Split
     from lampbench.models.frozen_llm import FrozenLLM
-    from lampbench.models.llm import LLM, Request
+    from lampbench.models.llm import LLM
+    from lampbench.models.requests import Request
     from lampbench.training.run_state import TrainReport
 
 NO_RETRIEVER = "none"
@@ -100,8 +102,6 @@ class TunedMethod(Method):
         return bench.llm.using(self.module.get_submodule("llm"))
 
     def fit(self, bench: Bench, train: Split) -> TrainReport:
-        from lampbench.training.settings import settings_from, steps_for
-
         c, module, llm = self.config, self.module, self.llm(bench)
         assert module is not None
         train, held_out = bench.hold_out(train, c.hold_out)

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from lampbench.method.lent_method import LentMethod
     from lampbench.models.encoder import TextEncoder
     from lampbench.models.frozen_llm import FrozenLLM
-    from lampbench.models.llm import LLM, Generation, Request
+    from lampbench.models.llm import LLM
+    from lampbench.models.requests import Generation, Request
     from lampbench.models.run_models import Models
     from lampbench.progress import Bar, Progress
     from lampbench.prompts.texts import Fields
@@ -174,7 +175,7 @@ class Bench:
 
         It is the official one; with another `history_fields` it shows a part of the items only.
         """
-        from lampbench.models.llm import Request
+        from lampbench.models.requests import Request
         from lampbench.prompts.profile_prompt import personalized_prompt
 
         items = example.select(list(ranking)[:k])
@@ -207,7 +208,7 @@ class Bench:
             ranked: per example, the ids of the items in its prompt, best first.
             llm: who answers in place of the frozen LLM, such as a tuned copy (`bench.llm.using(...)`).
         """
-        from lampbench.models.llm import Request
+        from lampbench.models.requests import Request
 
         limits = {
             "max_input_tokens": self.settings.max_input_tokens,
@@ -250,7 +251,7 @@ class Bench:
         Returns:
             One answer per prompt, in order.
         """
-        from lampbench.models.llm import Request
+        from lampbench.models.requests import Request
 
         requests = [Request(p) if isinstance(p, str) else p for p in prompts]
         limits = {

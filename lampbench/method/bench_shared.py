@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lampbench.data.item_table import ItemTable
-    from lampbench.models.llm import Generation
+    from lampbench.models.requests import Generation
 
 
 @dataclass

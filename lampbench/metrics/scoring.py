@@ -21,7 +21,7 @@ from lampbench.tasks import Task, get_task
 
 Rules = Literal["official", "pplug"]
 RULES: tuple[str, ...] = get_args(Rules)
-Profile, PROFILES = Rules, RULES  # the names that these had
+PROFILES = RULES  # the name that these had
 
 T = TypeVar("T")
 
@@ -201,7 +201,7 @@ def rules_named(rules: str) -> str:
         RequestError: there are none of that name.
     """
     if rules not in RULES:
-        raise unknown("profile", rules, RULES)
+        raise unknown("rules", rules, RULES)
     return rules
 
 

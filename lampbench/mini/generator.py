@@ -58,7 +58,7 @@ _LAST_DAY = datetime.date(2023, 12, 31)
 
 
 def mini_task(task: str | Task) -> Task:
-    """The task.
+    """The task of that name, if LaMP-mini has it.
 
     Raises:
         RequestError: no such task, or LaMP-mini has none of that name.

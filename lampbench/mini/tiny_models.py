@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from lampbench.mini.tokenizer import CLS, EOS, PAD, SEP, UNK, build_tokenizer, words
+
 
 def write_tiny_llm(folder: Path, texts: Iterable[str], seed: int = 0, kind: str = "t5") -> Path:
     """An LLM that can read `texts`; its answers are nonsense, and differ with the prompt.
@@ -32,8 +34,6 @@ def write_tiny_llm(folder: Path, texts: Iterable[str], seed: int = 0, kind: str 
 def _t5(texts: list[str]) -> tuple[Any, Any]:
     from transformers import T5Config, T5ForConditionalGeneration
 
-    from lampbench.mini.tokenizer import build_tokenizer
-
     tokenizer = build_tokenizer(_entries(texts), for_encoder=False)
     config = T5Config(
         vocab_size=len(tokenizer),
@@ -54,8 +54,6 @@ def _t5(texts: list[str]) -> tuple[Any, Any]:
 def _llama(texts: list[str]) -> tuple[Any, Any]:
     from tokenizers import processors
     from transformers import LlamaConfig, LlamaForCausalLM
-
-    from lampbench.mini.tokenizer import build_tokenizer
 
     tokenizer = build_tokenizer([*_entries(texts), "<s>"], for_encoder=False)
     tokenizer.add_special_tokens({"bos_token": "<s>"})
@@ -107,7 +105,6 @@ def write_tiny_encoder(folder: Path, texts: Iterable[str], seed: int = 0) -> Pat
     from transformers import BertConfig, BertModel
 
     from lampbench.loading.checkpoint import save_model
-    from lampbench.mini.tokenizer import build_tokenizer
 
     tokenizer = build_tokenizer(_entries(texts), for_encoder=True)
     config = BertConfig(
@@ -130,8 +127,6 @@ def write_tiny_encoder(folder: Path, texts: Iterable[str], seed: int = 0) -> Pat
 
 def _entries(texts: Iterable[str]) -> list[str]:
     """The vocabulary: special tokens, characters, and the words of the texts except numbers."""
-    from lampbench.mini.tokenizer import CLS, EOS, PAD, SEP, UNK, words
-
     found = {word for text in texts for word in words(text) if not any(c.isdigit() for c in word)}
     letters = string.ascii_lowercase + string.digits
     fixed = [PAD, EOS, UNK, CLS, SEP, *letters, *string.punctuation, *(f"##{letter}" for letter in letters)]

@@ -16,6 +16,7 @@ benchmark run sees.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import random
@@ -156,8 +157,6 @@ def _pooled(model: Any, ids: list[list[int]], cls: int, sep: int) -> Any:
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     """As a sentence-transformers folder with mean pooling, half precision on disk."""
-    import copy
-
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Pooling, Transformer

@@ -10,6 +10,7 @@ another. Nothing here knows about any method.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import random
@@ -155,8 +156,6 @@ def build_model(plan: Plan, vocabulary_size: int) -> Any:
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     """Half precision on disk: half the bytes; the loader widens it to float32 on a CPU."""
-    import copy
-
     import torch
 
     copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)

@@ -39,8 +39,6 @@ from lampbench.models.requests import (
 if TYPE_CHECKING:
     from lampbench.models.adapters import AdapterBank
 
-__all__ = ["LLM", "Generation", "Request"]
-
 
 Self = TypeVar("Self", bound="LLM")
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from lampbench.errors import RequestError
 from lampbench.files.atomic_write import write_atomic
@@ -57,7 +57,6 @@ __all__ = [
 SCHEMA_VERSION = 3  # 2: the cost tells reused generations apart; 3: what decides the result is kept (`spec`)
 
 Status = Literal["started", "complete", "failed"]
-STATUSES: tuple[str, ...] = get_args(Status)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class Plan:
     Attributes:
         jobs: what to run, in order: by method (those that others are built on first), task, seed.
         setups: makes the setups of what is built on something, and was not known before.
-        left_out: of `--method all`, the broken methods and why.
+        left_out: of `all` tasks and methods, those that cannot be had and why.
     """
 
     request: RunRequest

@@ -19,7 +19,7 @@ from places import CHECKOUT, HELPERS
 
 from lampbench.caches.generation_cache import Answer, GenerationCache
 from lampbench.errors import RunError
-from lampbench.models.llm import Generation, Request
+from lampbench.models.requests import Generation, Request
 
 DECIDES = {"id": "tiny", "revision": "1", "dtype": "float32", "max_new_tokens": 4, "beams": 1}
 
@@ -156,7 +156,7 @@ import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_generation_cache import Parrot, DECIDES
 from lampbench.caches.generation_cache import GenerationCache
-from lampbench.models.llm import Request
+from lampbench.models.requests import Request
 from pathlib import Path
 
 class Killed(Parrot):
@@ -181,7 +181,7 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_generation_cache import Parrot, DECIDES
 from lampbench.caches.generation_cache import GenerationCache
-from lampbench.models.llm import Request
+from lampbench.models.requests import Request
 from pathlib import Path
 prompts = [f"{{sys.argv[1]}} {{i}}" for i in range(300)] + [f"both {{i}}" for i in range(300)]
 answers = GenerationCache(Path({str(path)!r})).stream(Parrot(3), DECIDES, map(Request, prompts))

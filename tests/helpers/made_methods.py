@@ -88,7 +88,7 @@ import torch
 from torch import nn
 
 import lampbench.method
-from lampbench.models.llm import Request
+from lampbench.models.requests import Request
 from lampbench.method import ProfileConfig
 from lampbench.training import TrainSettings
 

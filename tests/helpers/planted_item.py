@@ -13,7 +13,7 @@ from tiny_encoder import MEAN, write_tiny_encoder
 
 from lampbench.mini.tiny_models import write_tiny_llm
 from lampbench.models.frozen_llm import FrozenLLM
-from lampbench.models.llm import Generation, Request
+from lampbench.models.requests import Generation, Request
 
 SIGNS = ("amber", "birch", "cedar", "delta")
 FILLERS = tuple("red green blue small large old new fast slow warm cold wet dry soft hard long".split())

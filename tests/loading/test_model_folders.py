@@ -23,7 +23,7 @@ from lampbench.errors import RequestError
 from lampbench.loading import hub
 from lampbench.models.encoder import TextEncoder
 from lampbench.models.frozen_llm import FrozenLLM
-from lampbench.models.llm import Request
+from lampbench.models.requests import Request
 
 LIMITS: dict[str, int] = {"max_input_tokens": 20, "max_new_tokens": 6}
 LOADERS: dict[str, Callable[..., Any]] = {"llm": FrozenLLM.load, "encoder": TextEncoder.load}

@@ -19,7 +19,8 @@ from lampbench.method.bench import Bench
 from lampbench.method.registry import SHARED
 from lampbench.methods import adhoc, bm25, finetune, lora
 from lampbench.models.fingerprint import weights_fingerprint
-from lampbench.models.llm import LLM, Request
+from lampbench.models.llm import LLM
+from lampbench.models.requests import Request
 from lampbench.prompts import personalized_prompt
 from lampbench.training import TrainSettings, run_state
 

@@ -26,7 +26,7 @@ from lampbench.families.soft_prompt import fresh_norm, soft_prompt_loss
 from lampbench.method.bench import RunSettings
 from lampbench.models.encoder import TextEncoder
 from lampbench.models.frozen_llm import FrozenLLM
-from lampbench.models.llm import Request
+from lampbench.models.requests import Request
 from lampbench.tasks import get_task
 from lampbench.training import TrainSettings
 

@@ -31,7 +31,7 @@ from lampbench.method.fitting import Fitted
 from lampbench.method.saved_fits import FitReport
 from lampbench.models.encoder import TextEncoder
 from lampbench.models.frozen_llm import FrozenLLM
-from lampbench.models.llm import Generation
+from lampbench.models.requests import Generation
 from lampbench.models.run_models import ModelChoice, Models
 from lampbench.progress import Progress
 from lampbench.records.predictions import read_predictions

@@ -209,7 +209,7 @@ def test_pplug_does_not_strip_labels_and_has_no_f1_for_citations() -> None:
     ("arguments", "message"),
     [
         (("LaMP-33", {"a": "1"}, {"a": "1"}), "unknown task 'LaMP-33'.*LaMP-3"),
-        (("LaMP-3", {"a": "1"}, {"a": "1"}, "oficial"), "unknown profile 'oficial'.*official"),
+        (("LaMP-3", {"a": "1"}, {"a": "1"}, "oficial"), "unknown rules 'oficial'.*official"),
         (("LaMP-3", {"a": "1"}, {"a": "1", "b": "2", "c": "2"}), r"2 of 3 ids are missing \(b, c\)"),
         (("LaMP-3", {"a": "1", "x": "1"}, {"a": "1"}), r"1 of 2 ids are not in the golds \(x\)"),
         (("LaMP-3", {"b": "1"}, {"a": "1"}), "another split or setting"),
@@ -310,7 +310,7 @@ def test_the_evaluate_metric_gives_the_same_numbers(tmp_path: Path) -> None:
     assert lenient.compute() == {"mae": 0.0, "rmse": 0.0}
     titles = as_evaluate("LaMP-5", cache_dir=str(tmp_path), keep_in_memory=True)
     assert titles.compute(predictions=["a b"], references=["a c"]) == {"rouge1": 0.5, "rougeL": 0.5}
-    with pytest.raises(RequestError, match="unknown profile"):
+    with pytest.raises(RequestError, match="unknown rules"):
         as_evaluate("LaMP-3", profile="mine")
 
 

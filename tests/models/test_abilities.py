@@ -13,7 +13,7 @@ from transformers import OpenAIGPTConfig, OpenAIGPTLMHeadModel
 from lampbench.errors import RequestError
 from lampbench.files.folders import cache_dir
 from lampbench.models.frozen_llm import FrozenLLM
-from lampbench.models.llm import Request
+from lampbench.models.requests import Request
 from lampbench.runner.run import run
 
 LIMITS: dict[str, Any] = {"max_input_tokens": 20, "max_target_tokens": 6}

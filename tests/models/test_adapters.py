@@ -24,7 +24,7 @@ from lampbench.models.adapters import (
 from lampbench.models.batching import TokenBudget
 from lampbench.models.fingerprint import weights_fingerprint
 from lampbench.models.frozen_llm import FrozenLLM
-from lampbench.models.llm import Request
+from lampbench.models.requests import Request
 
 PROMPTS = ["w5 w6 w7 w8", "w9 w10", "w11 w12 w13 w14 w15 w16", "w20"]
 TARGETS = ["w30 w31", "w32", "w33 w34 w35", "w36"]

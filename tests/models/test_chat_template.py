@@ -16,7 +16,7 @@ from lampbench.errors import RequestError
 from lampbench.mini.tiny_models import write_tiny_llm
 from lampbench.models.chat_template import ChatTemplate
 from lampbench.models.frozen_llm import FrozenLLM
-from lampbench.models.llm import Request
+from lampbench.models.requests import Request
 from lampbench.models.run_models import ModelChoice, Models
 from lampbench.records.record import Record
 from lampbench.runner.plan import make_plan

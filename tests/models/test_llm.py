@@ -37,7 +37,8 @@ from transformers import (
 
 from lampbench.errors import RequestError, RunError
 from lampbench.models.frozen_llm import FrozenLLM
-from lampbench.models.llm import LLM, Generation, Request
+from lampbench.models.llm import LLM
+from lampbench.models.requests import Generation, Request
 
 LIMITS: dict[str, int] = {"max_input_tokens": 40, "max_new_tokens": 12}
 

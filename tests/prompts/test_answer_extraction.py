@@ -15,7 +15,7 @@ from made_methods import PRESET
 
 from lampbench.cli.app import main
 from lampbench.models.frozen_llm import FrozenLLM
-from lampbench.models.llm import Generation
+from lampbench.models.requests import Generation
 from lampbench.prompts.answer_extraction import extract, is_ambiguous
 from lampbench.records.predictions import read_predictions
 from lampbench.records.record import Record, write_record
