@@ -339,7 +339,8 @@ class Bench:
 
         Args:
             encoder: who encodes; not normalised.
-            template: a name for how the text is made of the item; part of the key on disk.
+            template: a name for how the text is made of the item; part of the key on disk, as the words are that
+                the task has for its items. A text that depends on anything else must say so in this name.
             text_of_item: the text of one item.
             examples: only the items of their histories; else all of `items`.
 
@@ -347,7 +348,7 @@ class Bench:
             What `[rows]` gives the vectors of these rows of `bench.items`: float32 of shape [len(rows), dim].
         """
         from lampbench.caches.embedding_store import EMBEDDINGS, EmbeddingStore
-        from lampbench.prompts.texts import PROMPT_VERSION
+        from lampbench.prompts.texts import PROMPT_VERSION, wording_print
 
         items = self.items
         rows = np.arange(len(items))
@@ -357,7 +358,7 @@ class Bench:
             return rows_of_items(
                 EmbeddingStore(self._cache / EMBEDDINGS, self._progress.say),
                 encoder,
-                f"{template}-{PROMPT_VERSION}",
+                f"{template}-{PROMPT_VERSION}-{wording_print(self.task)}",
                 items,
                 rows,
                 text_of_item,

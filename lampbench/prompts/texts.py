@@ -6,7 +6,9 @@ The words are in the files of the tasks; this is what LaMP's official programs d
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import astuple
 from typing import Any, Literal
 
 from lampbench.errors import RequestError, unknown
@@ -156,6 +158,15 @@ def history_text(task: Task | str, item: Item, fields: Fields = "released") -> s
     task = get_task(task)
     check_fields(fields)
     return fill(getattr(task.texts, _HISTORY_TEXT[fields]), task, item)
+
+
+def wording_print(task: Task) -> str:
+    """What a task says for the texts of this module that are about an item, in 16 hexadecimal digits.
+
+    Two tasks with equal prints make the same texts of the same item.
+    """
+    said = *astuple(task.texts), task.template, task.output_field
+    return hashlib.sha256(repr(said).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def input_from_item(task: Task | str, item: Item) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from lampbench.models.fingerprint import weights_fingerprint
 from lampbench.models.run_models import ModelChoice, Models, model_name
 from lampbench.progress import Progress
 from lampbench.prompts import item_text, personalized_prompt
+from lampbench.tasks import get_task
+from lampbench.tasks.registry import search_in
 
 
 @pytest.fixture
@@ -126,6 +129,66 @@ def test_embeddings_belong_to_the_rows_of_the_items_table(
     row = int(shuffled.examples[0].item_rows[1])
     direct = bench.query_embeddings(bench.encoder, [text(shuffled.items[row])])
     np.testing.assert_allclose(longer[[row]], direct, atol=1e-5)
+
+
+HEADLINES = """from lampbench.tasks.base import ItemTexts, Task
+
+TASK = Task(
+    name="Headlines",
+    title="Headlines",
+    kind="generation",
+    template="Generate a headline for the following article: {text}",
+    item_fields=("text", "title"),
+    output_field="title",
+    metrics=("rouge1",),
+    texts=ItemTexts(retrieval="{text}"),
+)
+"""
+
+
+def test_a_task_whose_texts_were_edited_gets_the_vectors_of_the_new_ones(
+    tiny_data: Path, models: Models, tmp_path: Path
+) -> None:
+    files = tmp_path / "data" / "user" / "Headlines"
+    shutil.copytree(tiny_data / "user" / "LaMP_4", files)
+    for outputs in files.glob("*_outputs.json"):
+        outputs.write_text(outputs.read_text().replace('"LaMP_4"', '"Headlines"'))
+    path = tmp_path / "tasks" / "headlines.py"
+    path.parent.mkdir()
+    path.write_text(HEADLINES)
+    search_in(path.parent)
+
+    def first_vector() -> tuple[np.ndarray, np.ndarray]:
+        """Of the first item, as the bench has it and as it is."""
+        data = open_task(tmp_path / "data", "Headlines")
+        bench = bench_of(data, models, tmp_path)
+        vectors = bench.item_embeddings(bench.encoder, "test", lambda item: item_text(data.task, item))
+        return vectors[0], bench.query_embeddings(bench.encoder, [item_text(data.task, data.items[0])])[0]
+
+    before, wanted = first_vector()
+    np.testing.assert_allclose(before, wanted, atol=1e-5)
+    path.write_text(HEADLINES.replace('retrieval="{text}"', 'retrieval="{title}"'))
+    after, wanted = first_vector()
+    np.testing.assert_allclose(after, wanted, atol=1e-5)
+    assert np.abs(before - after).max() > 1e-3
+
+
+def test_one_matrix_serves_all_that_read_the_same_items_in_the_same_words(
+    tiny_data: Path, models: Models, tmp_path: Path
+) -> None:
+    data = open_task(tiny_data, "LaMP-4")
+    matrices = []
+    twin, other = (
+        replace(data.task, **changed)
+        for changed in ({"title": "T"}, {"texts": replace(data.task.texts, retrieval="{title}")})
+    )
+    for task in (data.task, get_task("LaMP-4"), twin, other):
+        bench = bench_of(data, models, tmp_path)
+        bench.task = task
+        bench.item_embeddings(bench.encoder, "test", lambda item, task=task: item_text(task, item))
+        matrices.append(len(list((tmp_path / "cache" / "embeddings").glob("*/key.json"))))
+    parts = matrices[0]
+    assert matrices == [parts, parts, parts, 2 * parts]
 
 
 def test_only_the_items_of_some_questions_may_be_embedded(
