@@ -9,8 +9,9 @@ Memory does not grow with the file but for some 28 bytes per distinct item: the 
 known.
 
 In the cache, `data/<task>-<setting>-<hash of the data folder>/` holds `sources.json`, which says what the
-source files looked like, and the store under the hash of their content. So a touched file is hashed and not
-prepared again, and of two processes that want to prepare at once the second waits for the store of the first.
+source files looked like and what the task reads in them, and the store under the hash of both. So a touched file is
+hashed and not prepared again, and of two processes that want to prepare at once the second waits for the store of the
+first.
 """
 
 from __future__ import annotations
@@ -173,7 +174,7 @@ def _prepare(
             "splits": splits,
         }
         seal(temporary, manifest)
-        store = home / f"{fingerprint[:16]}-{STORE_FORMAT}"
+        store = home / f"{_digest([fingerprint, _read_as(files.task)])[:16]}-{STORE_FORMAT}"
         if replace or not (store / MANIFEST_FILE).is_file():
             shutil.rmtree(store, ignore_errors=True)  # damaged, or cut off; whoever has it open keeps its map
             os.rename(temporary, store)
@@ -182,6 +183,7 @@ def _prepare(
     sources = {
         "format": STORE_FORMAT,
         "store": store.name,
+        "task": _read_as(files.task),
         "files": {_place(files, path): {**state, "sha256": hashes[path]} for path, state in states.items()},
     }
     write_sealed(home / SOURCES_FILE, sources, WHAT)
@@ -291,6 +293,11 @@ def _home(files: TaskFiles, cache: Path) -> Path:
     return expanded(cache) / "data" / f"{files.task.name}-{files.setting}-{place}"
 
 
+def _read_as(task: Task) -> dict[str, Any]:
+    """What of a task decides which columns items have, and which golds will do; all else is found in the files."""
+    return {"item_fields": list(task.item_fields), "kind": task.kind, "labels": list(task.labels)}
+
+
 def _state(path: Path) -> dict[str, Any]:
     stat = path.stat()
     return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
@@ -302,7 +309,7 @@ def _place(files: TaskFiles, path: Path) -> str:
 
 
 def _known_store(files: TaskFiles, home: Path, states: dict[Path, dict[str, Any]]) -> Path | None:
-    """The store that `sources.json` names, if what it says is true of the files as they are now.
+    """The store that `sources.json` names, if what it says is true of the files and of the task as they are now.
 
     A file whose size is the same and whose time is not is hashed: copying or touching data must not cost a
     preparation.
@@ -313,6 +320,8 @@ def _known_store(files: TaskFiles, home: Path, states: dict[Path, dict[str, Any]
         store = home / sources["store"]
         places = {_place(files, path): path for path in states}
         if sources["format"] != STORE_FORMAT or known.keys() != places.keys():
+            return None
+        if sources["task"] != _read_as(files.task):
             return None
         touched = False
         for place, path in places.items():

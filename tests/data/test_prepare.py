@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -309,6 +310,29 @@ def test_the_fingerprint_is_of_the_content_not_of_place_or_time(tmp_path: Path) 
     touched = open_task(tmp_path / "here", "LaMP-3", on_progress=lambda *at: seen.append(at))
     assert touched.fingerprint == here.fingerprint
     assert seen == []  # hashed, not prepared again
+
+
+def test_a_task_that_reads_other_fields_gets_a_store_of_its_own(tmp_path: Path) -> None:
+    profile = [{"id": "1", "text": "Good", "score": "5", "stars": 5, "shop": None}]
+    write_split(tmp_path, "LaMP-3", [{**question("LaMP-3", "q"), "profile": profile}])
+    before = get_task("LaMP-3")
+    store = prepare_task(tmp_path, before)
+    after = replace(before, item_fields=(*before.item_fields, "stars", "shop"))
+    (example,) = open_task(tmp_path, after).split("dev")
+    assert example.profile == [{"id": "1", "text": "Good", "score": "5", "stars": "5", "shop": ""}]
+    with pytest.raises(RequestError, match=r"profile item 1 \(id '1'\) lacks the field 'city'"):
+        prepare_task(tmp_path, replace(before, item_fields=(*before.item_fields, "city")))
+    assert prepare_task(tmp_path, before) == store
+    assert open_task(tmp_path, before).split("dev")[0].profile == profile
+
+
+def test_golds_are_checked_again_by_a_task_that_judges_otherwise(tmp_path: Path) -> None:
+    write_split(tmp_path, "LaMP-3", [question("LaMP-3", "q")], {"q": "ten"})
+    rates = get_task("LaMP-3")
+    words = replace(rates, kind="classification", labels=("ten",), metrics=("accuracy",))
+    assert prepare_task(tmp_path, words).is_dir()
+    with pytest.raises(RequestError, match=r"gold 1 .*'ten'"):
+        prepare_task(tmp_path, rates)
 
 
 def test_a_split_keeps_its_fingerprint_when_another_one_joins(tmp_path: Path) -> None:
