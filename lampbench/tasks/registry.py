@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from lampbench.errors import RequestError, unknown
+from lampbench.errors import RequestError, described, unknown
 from lampbench.files.folders import expanded
 from lampbench.plugins.code_fingerprint import file_print
 from lampbench.plugins.finder import OWN, Candidate, Finder, Folders, PluginFile, changed, once, package_of
@@ -114,13 +115,14 @@ def task_order(task: str) -> tuple[int, str]:
 
 
 def task_print(task: Task) -> str:
-    """The fingerprint of what a task's file does: a task that does something else is another task.
+    """The fingerprint of what a task's file did when it was run: a task that does something else is another task.
 
     Raises:
-        RequestError: it is none of the tasks that are found.
+        RequestError: it was made elsewhere, and not found by its name.
     """
-    info = FINDER.named(list_tasks(), task.name, _same)
-    return file_print(info.path, info.module)
+    if task not in _prints:
+        raise RequestError(f"task '{task.name}' is from no file that was found: get it by its name")
+    return _prints[task]
 
 
 class _Tasks(Mapping[str, Task]):
@@ -141,6 +143,8 @@ class _Tasks(Mapping[str, Task]):
 TASKS: Mapping[str, Task] = _Tasks()
 
 # Where tasks are. Records and prediction files name tasks, and are read far from any option.
+
+_prints: WeakKeyDictionary[Task, str] = WeakKeyDictionary()  # of files as they were when they were run
 
 Places = tuple[tuple[str, ...], tuple[tuple[Candidate, int | None], ...]]
 """What decides which tasks there are: where packages lie, and the files in folders with their last change."""
@@ -185,6 +189,11 @@ def _got(name: str, *places: Any) -> Task:
         raise FINDER.broken(info, "its TASK is no lampbench Task")
     if task.name != info.name:
         raise FINDER.broken(info, f"its TASK is named {task.name!r} when it runs")
+    if task not in _prints:  # a file that is still imported does what it did
+        try:
+            _prints[task] = file_print(info.path, info.module)
+        except OSError as error:  # of a file beside it, which it imports later
+            raise FINDER.broken(info, described(error)) from error
     return task
 
 

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lampbench.cli.app import main
 from lampbench.errors import RequestError
+from lampbench.plugins.finder import Finder
 from lampbench.tasks import TASKS, get_task, metric
 from lampbench.tasks.registry import chosen_tasks, list_tasks, search_in, task_order, task_print
 
@@ -100,6 +102,35 @@ def test_an_edited_file_is_another_task(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("Name the recipe", "How is this called"))
     assert get_task("Recipe-title").template == "How is this called: {text}"
     assert task_print(get_task("Recipe-title")) != before
+
+
+def test_a_task_that_is_at_work_stays_what_it_was_whatever_becomes_of_its_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "recipes.py", GOOD.format(name="Recipe-title"))
+    search_in(tmp_path)
+    task = get_task("Recipe-title")
+    before = task_print(task)
+    for text in (path.read_text().replace("Name the recipe", "How is this called"), "def broken(:"):
+        path.write_text(text)
+        assert task_print(task) == before
+    path.unlink()
+    assert task_print(task) == before
+    stranger = replace(TASKS["LaMP-3"], title="Stars")
+    with pytest.raises(RequestError, match="task 'LaMP-3' is from no file that was found"):
+        task_print(stranger)
+
+
+def test_a_module_that_is_not_imported_again_stays_the_task_that_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, "kitchen_recipes.py", GOOD.format(name="Recipe-title"))
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = (path, "entry point of kitchen", "kitchen_recipes")
+    monkeypatch.setattr(Finder, "installed", lambda finder: iter([entry]))
+    before = task_print(get_task("Recipe-title"))
+    path.write_text(path.read_text().replace("Name the recipe", "How is this called"))
+    again = get_task("recipe title")  # by another name, so that it is looked for anew
+    assert again.template == "Name the recipe: {text}"
+    assert task_print(again) == before
 
 
 def test_tasks_that_are_not_of_the_benchmark_come_last_and_unknown_ones_too(tmp_path: Path) -> None:
