@@ -13,6 +13,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lampbench.files.typed_json import plain
+from lampbench.method.options import as_dict
 from lampbench.records.record import shareable
 from lampbench.runner.preset import Preset
 
@@ -49,8 +51,8 @@ def variant_name(setups: Sequence[Setup], named: str | None) -> str | None:
     """What tells this configuration from the preset's, for the path of its results.
 
     A declared variant gives its name, also when its options were spelled out with `--set`; any other option
-    that differs is spelled out: `k=8`, and of the methods that it is built on: `bm25.k=8`. So a changed option
-    never overwrites the results of the default.
+    that differs is spelled out: `k=8`, and of the methods that it is built on: `bm25.use_date=true`. So a changed
+    option never overwrites the results of the default, and one of the variant's that was set back is told.
 
     Args:
         setups: of one method, on every task.
@@ -68,8 +70,10 @@ def variant_name(setups: Sequence[Setup], named: str | None) -> str | None:
     variants = setups[0].method.variants
     if named is None and changed:
         named = next((name for name, options in variants.items() if dict(options) == changed), None)
-    covered = variants.get(named, {}) if named else {}
-    rest = {name: value for name, value in changed.items() if covered.get(name, ...) != value}
+    covered = plain(variants.get(named, {})) if named else {}
+    final = as_dict(setups[0].config)
+    rest = {name: value for name, value in changed.items() if name not in covered}
+    rest |= {name: final[name] for name, value in covered.items() if final[name] != value}
     spelled = [f"{name}={_spelled(value)}" for name, value in (rest | changed_below).items()]
     label = "+".join([*([named] if named else []), *spelled])
     # A folder's name has an end; what is cut off must still tell two labels apart.

@@ -72,6 +72,13 @@ def test_a_declared_variant_has_its_name_and_anything_beside_it_is_spelled_out()
     assert labels("pplug+top4", "top_k=3") == ["pplug+top4+top_k=3"]
 
 
+def test_an_option_of_a_variant_that_is_set_back_to_the_usual_is_spelled_out() -> None:
+    assert labels("pplug+top4", "top_k=0") == ["pplug+top4+top_k=0"]
+    assert labels("finetune+bm25", "retriever=none") == ["finetune+bm25+retriever=none"]
+    assert labels("lora-user+oppu", "clip=1") == ["lora-user+oppu+clip=1.0"]  # the others hold
+    assert labels("finetune+bm25", "retriever=bm25") == ["finetune+bm25"]
+
+
 def test_what_is_changed_below_is_spelled_with_its_method() -> None:
     assert "rrf+bm25.k=9" in labels("rrf,bm25", "bm25.k=9")
     assert "rrf+k=2+bm25.k=9" in labels("rrf,bm25", "bm25.k=9", "rrf.k=2")
