@@ -171,10 +171,11 @@ class Setups:
         if name in path:
             raise RequestError(f"methods are built on each other: {' → '.join((*path, name))}")
         chosen = self.settings_of.get(name, {})
-        alike = _shown_alike(above.config, method.config)
-        config = self.config(method, above.task, {**chosen, **alike, **asked})
-        usual = self.config(method, above.task, asked)
-        changed = _changes(usual, self.config(method, above.task, {**chosen, **asked}))
+        alike = {n: v for n, v in _shown_alike(above.config, method.config).items() if n not in asked}
+        _check_heeded(above, name, chosen, alike)
+        imposed = {**alike, **asked}
+        config = self.config(method, above.task, {**chosen, **imposed})
+        changed = _changes(self.config(method, above.task, imposed), config)
         place = above.task, above.seed, above.settings
         alone = Setup(method, config, self._instance(method, config), *place, asked, changed)
         return self._complete(alone, path)
@@ -258,3 +259,19 @@ def _shown_alike(above: Any, below: type) -> Options:
         return {}
     shown = above.history_fields
     return {} if shown == "released" else {"history_fields": shown}
+
+
+def _check_heeded(above: Setup, name: str, chosen: Options, alike: Options) -> None:
+    """See that nothing was chosen for a method that another one, which is built on it, shows otherwise.
+
+    What `uses` asks for is another thing: no run of the method above is without it.
+
+    Raises:
+        RequestError: something was.
+    """
+    for option, value in alike.items():
+        if chosen.get(option, value) != value:
+            raise RequestError(
+                f"--set {name}.{option}={chosen[option]}: {above.method.name} is built on {name} and has it show "
+                f"what it shows itself, {option}={value}; run the two in commands of their own"
+            )

@@ -110,6 +110,22 @@ def test_a_method_below_shows_the_part_of_an_item_that_the_one_above_shows() -> 
     assert not hasattr(bare.config, "history_fields")
 
 
+def test_what_a_method_below_has_changed_is_what_it_runs_with() -> None:
+    jobs = jobs_of("rrf,bm25", "rrf.history_fields=input", "bm25.history_fields=input")
+    below = {job.method.name: job for job in jobs}["rrf"].built_on["bm25"]
+    assert (below.config.history_fields, below.changed) == ("input", {})  # as the one above has it anyway
+
+
+def test_an_option_that_the_method_above_overrules_is_refused() -> None:
+    for shown in ("output", "released"):
+        with pytest.raises(RequestError) as error:
+            jobs_of("bm25,rrf", "rrf.history_fields=input", f"bm25.history_fields={shown}")
+        assert str(error.value) == (
+            f"--set bm25.history_fields={shown}: rrf is built on bm25 and has it show what it shows itself, "
+            "history_fields=input; run the two in commands of their own"
+        )
+
+
 def test_a_bench_lends_the_setup_of_the_tree_where_its_options_are_asked_for() -> None:
     setups, job = setups_of("rrf")
     assert setups.below(job, "bm25", {}) is job.built_on["bm25"]
