@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import lampbench.method
 from lampbench.constraints import NonNegativeFloat
-from lampbench.method import Bench, RetrievalConfig, RetrievalMethod, check_they_rank
+from lampbench.method import Bench, RetrievalConfig, RetrievalMethod
 
 if TYPE_CHECKING:
     from lampbench.data import Example
@@ -55,6 +54,7 @@ class Method(RetrievalMethod):
     summary = "The k profile items that several retrievers rank first together, in the prompt"
     paper = "doi:10.1145/1571941.1572114"
     order = 60
+    uses_rankings = True
     config: Config
 
     def uses(self) -> tuple[str, ...]:
@@ -64,9 +64,6 @@ class Method(RetrievalMethod):
         return (
             {} if len(self.config.methods) > 1 else {"constant": "where the rankings of one method are fused"}
         )
-
-    def check_below(self, others: Mapping[str, type[lampbench.method.Method]]) -> None:
-        check_they_rank(others)
 
     def prepare(self, bench: Bench, examples: Sequence[Example]) -> None:
         rankings = [list(bench.method(name).rankings(examples)) for name in self.config.methods]

@@ -25,7 +25,7 @@ from lampbench.constraints import (
     PositiveInt,
     WarmupShare,
 )
-from lampbench.method.base import Method, Prediction, check_they_rank
+from lampbench.method.base import Method, Prediction
 from lampbench.models.frozen_llm import FrozenLLM
 from lampbench.models.requests import Request
 from lampbench.training.run_state import TrainReport
@@ -74,9 +74,7 @@ class SoftPromptMethod(Method):
     """
 
     config: Any  # a SoftPromptConfig
-
-    def check_below(self, others: Mapping[str, type[Method]]) -> None:
-        check_they_rank(others)  # for the items in the text behind the soft vectors
+    uses_rankings = True  # for the items in the text behind the soft vectors
 
     def idle(self) -> Mapping[str, str]:
         return {} if self.config.hold_out else {"evaluations": "with hold_out=0"}

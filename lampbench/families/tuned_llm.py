@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from lampbench import metrics
 from lampbench.constraints import Count, NonNegativeFloat, PositiveFloat, PositiveInt, WarmupShare
 from lampbench.errors import RequestError
-from lampbench.method.base import Bench, Method, Prediction, RetrievalConfig, check_they_rank
+from lampbench.method.base import Bench, Method, Prediction, RetrievalConfig
 from lampbench.training.settings import settings_from, steps_for
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class TunedMethod(Method):
 
     config: Any  # a TunedConfig
     default_config: ClassVar[type] = TunedConfig
+    uses_rankings = True
 
     def tunable(self, bench: Bench) -> nn.Module:
         """A model of the method's own, whose parameters that require gradients are trained."""
@@ -83,9 +84,6 @@ class TunedMethod(Method):
     def idle(self) -> Mapping[str, str]:
         alone = {} if self.uses() else {"k": "without a retriever: set retriever=bm25, say"}
         return alone if self.config.hold_out else alone | {"select": "with hold_out=0"}
-
-    def check_below(self, others: Mapping[str, type[Method]]) -> None:
-        check_they_rank(others)
 
     def check_llm(self, llm: FrozenLLM) -> None:
         llm.abilities.check_tunable()

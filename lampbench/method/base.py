@@ -137,6 +137,13 @@ class Method:
     predict_options: ClassVar[frozenset[str]] = frozenset({"profile"})
     """Options that act at prediction only: another value of them does not ask for another fit."""
 
+    prompt_options: ClassVar[frozenset[str]] = frozenset()
+    """Options that act on its own prompts only: its rankings are the same with any value of them."""
+
+    uses_rankings: ClassVar[bool] = False
+    """Whether what it asks of those that it is built on is their rankings. They must rank, then, and nothing that
+    acts on their own prompts only can change it."""
+
     def __init__(self, config: Any) -> None:
         self.config = config
         self.module: torch.nn.Module | None = None
@@ -162,6 +169,8 @@ class Method:
         Raises:
             ValueError: one of them cannot serve.
         """
+        if self.uses_rankings:
+            check_they_rank(others)
 
     def check_llm(self, llm: FrozenLLM) -> None:
         """Look at the LLM when it is loaded, before anything is embedded or trained.
@@ -263,12 +272,16 @@ class RetrievalMethod(Method):
 
     config: Any  # a RetrievalConfig
     default_config: ClassVar[type] = RetrievalConfig
+    prompt_options: ClassVar[frozenset[str]] = frozenset({"k"})
 
     def prepare(self, bench: Bench, examples: Sequence[Example]) -> None:
         """Called once, before the first `rank`, with all examples: the place to encode many texts at once."""
 
     def rank(self, bench: Bench, example: Example) -> Sequence[int]:
-        """Positions in `example.profile`, best first. At least the first k; an empty profile gives none."""
+        """Positions in `example.profile`, best first. At least the first k; an empty profile gives none.
+
+        A method whose ranking depends on k, by its order or its length, leaves k out of its `prompt_options`.
+        """
         raise NotImplementedError
 
     def bytes_per_user(self, bench: Bench, example: Example) -> int | None:

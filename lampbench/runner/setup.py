@@ -170,7 +170,7 @@ class Setups:
         method = self.method(name)
         if name in path:
             raise RequestError(f"methods are built on each other: {' → '.join((*path, name))}")
-        chosen = self.settings_of.get(name, {})
+        chosen = self._chosen_below(above, method, asked)
         alike = {n: v for n, v in _shown_alike(above.config, method.config).items() if n not in asked}
         _check_heeded(above, name, chosen, alike)
         imposed = {**alike, **asked}
@@ -179,6 +179,21 @@ class Setups:
         place = above.task, above.seed, above.settings
         alone = Setup(method, config, self._instance(method, config), *place, asked, changed)
         return self._complete(alone, path)
+
+    def _chosen_below(self, above: Setup, method: LoadedMethod, asked: Options) -> Options:
+        """The `--set` values of a method that act where another one is built on it.
+
+        Whose history is shown is said by what runs, and a prompt that nobody asks for is of no use. What does
+        nothing with the options that are asked (`idle`) does nothing here either, though it may in a run of its own.
+        """
+        chosen = self.settings_of.get(method.name, {})
+        if not chosen:
+            return chosen
+        made = self._instance(method, self.config(method, above.task, {**chosen, **asked}))
+        without = {"profile", *made.idle()}
+        if above.made.uses_rankings:
+            without |= made.prompt_options
+        return {name: value for name, value in chosen.items() if name not in without}
 
     def _complete(self, setup: Setup, path: tuple[str, ...]) -> Setup:
         """The setup with what it is built on; `path` names what is built on it."""

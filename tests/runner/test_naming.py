@@ -80,9 +80,40 @@ def test_an_option_of_a_variant_that_is_set_back_to_the_usual_is_spelled_out() -
 
 
 def test_what_is_changed_below_is_spelled_with_its_method() -> None:
-    assert "rrf+bm25.k=9" in labels("rrf,bm25", "bm25.k=9")
-    assert "rrf+k=2+bm25.k=9" in labels("rrf,bm25", "bm25.k=9", "rrf.k=2")
+    assert "rspg-pre+bm25.k=9" in labels("rspg-pre,bm25", "bm25.k=9")  # asks for its prompts
+    assert "rrf+bm25.use_date=true" in labels("rrf,bm25", "bm25.use_date=true")
+    assert "rrf+k=2+bm25.use_date=true" in labels("rrf,bm25", "bm25.use_date=true", "rrf.k=2")
     assert labels("rrf", "history_fields=input") == ["rrf+inputs-only"]  # below too, and said once
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "expected"),
+    [
+        ("bm25,rrf", ["bm25.k=8"], ["bm25+k=8", "rrf"]),  # of rankings any k takes the first
+        ("bm25,finetune+bm25", ["bm25.k=8"], ["bm25+k=8", "finetune+bm25"]),
+        ("contriever,pplug+retrieval", ["contriever.k=8"], ["contriever+k=8", "pplug+retrieval"]),
+        (
+            "ropg-kd,rrf",
+            ["ropg-kd.k=8", "rrf.methods=ropg-kd,bm25"],
+            ["ropg-kd+k=8", "rrf+methods=ropg-kd,bm25"],
+        ),
+        (
+            "rrf,rspg-pre",
+            ["rrf.k=8", "rspg-pre.pool=rrf,bm25"],
+            ["rrf+k=8", "rspg-pre+pool=rrf,bm25+rrf.k=8"],
+        ),
+        ("bm25,rspg-pre", ["bm25.profile=empty"], ["bm25+empty-profile", "rspg-pre"]),  # the run's own counts
+        (
+            "lora,lora-user+task",
+            ["lora.retriever=bm25", "lora.k=8"],
+            ["lora+k=8+retriever=bm25", "lora-user+task"],
+        ),
+    ],
+)
+def test_what_cannot_act_below_is_said_of_a_run_of_its_own_alone(
+    method: str, options: list[str], expected: list[str]
+) -> None:
+    assert sorted(labels(method, *options)) == expected
 
 
 def test_a_method_has_one_name_on_all_tasks_though_its_preset_differs_between_them() -> None:

@@ -126,6 +126,35 @@ def test_an_option_that_the_method_above_overrules_is_refused() -> None:
         )
 
 
+def test_what_is_of_no_use_below_leaves_the_one_above_as_it_was() -> None:
+    jobs = {job.method.name: job for job in jobs_of("rrf,bm25,rspg-pre", "bm25.k=8")}
+    assert jobs["bm25"].config.k == 8
+    usual = jobs_of("rrf")[0].built_on["bm25"]
+    assert jobs["rrf"].built_on["bm25"].config == usual.config  # so it is the same request, of the same key
+    assert jobs["rspg-pre"].built_on["bm25"].config.k == 8
+
+
+def test_a_method_may_rank_by_its_k(tmp_path: Path) -> None:
+    file = tmp_path / "ends.py"
+    file.write_text(ENDS, encoding="utf-8")
+    options = ["ends.k=8", "rrf.methods=ends,bm25"]
+    jobs = make_plan(RunRequest("rrf,ends", "LaMP-4", methods_dir=tmp_path, set=options)).jobs
+    assert [job.label for job in jobs] == ["ends+k=8", "rrf+methods=ends,bm25+ends.k=8"]
+
+
+ENDS = '''"""The first k items alone are ranked."""
+from lampbench.method import RetrievalMethod
+
+
+class Method(RetrievalMethod):
+    name = "ends"
+    prompt_options = frozenset()
+
+    def rank(self, bench, example):
+        return range(min(self.config.k, len(example.item_ids)))
+'''
+
+
 def test_a_bench_lends_the_setup_of_the_tree_where_its_options_are_asked_for() -> None:
     setups, job = setups_of("rrf")
     assert setups.below(job, "bm25", {}) is job.built_on["bm25"]
