@@ -46,16 +46,6 @@ class TunedConfig(RetrievalConfig):
     hold_out: Count = 500  # training questions set aside to choose the best epoch on (0: the last epoch)
     select: Literal["metric", "loss"] = "metric"  # what the best epoch is best in, on those questions
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.retriever == NO_RETRIEVER:
-            # Nothing reads the history then: the same run would be recorded under the name of a control.
-            for name in ("profile", "history_fields"):
-                if (value := getattr(self, name)) != getattr(RetrievalConfig, name):
-                    raise ValueError(
-                        f"{name}={value} changes nothing without a retriever: set retriever=bm25, say"
-                    )
-
 
 @dataclass(frozen=True)
 class Lesson:
@@ -82,8 +72,11 @@ class TunedMethod(Method):
         return () if self.config.retriever == NO_RETRIEVER else (self.config.retriever,)
 
     def idle(self) -> Mapping[str, str]:
-        alone = {} if self.uses() else {"k": "without a retriever: set retriever=bm25, say"}
-        return alone if self.config.hold_out else alone | {"select": "with hold_out=0"}
+        found = {} if self.config.hold_out else {"select": "with hold_out=0"}
+        if not self.uses():  # nothing reads the history then
+            read = ("k", "profile", "history_fields")
+            found |= dict.fromkeys(read, "without a retriever: set retriever=bm25, say")
+        return found
 
     def check_llm(self, llm: FrozenLLM) -> None:
         llm.abilities.check_tunable()

@@ -52,7 +52,18 @@ def refusal(method: str, *options: str, **more: str) -> str:
         ("rspg-pre", ["evaluations=3", "hold_out=0"], "evaluations=3 changes nothing with hold_out=0"),
         ("finetune", ["k=8"], "k=8 changes nothing without a retriever: set retriever=bm25, say"),
         ("lora", ["select=loss", "hold_out=0"], "select=loss changes nothing with hold_out=0"),
-        ("finetune+random-profile", [], "profile=random changes nothing without a retriever"),
+        *(
+            (
+                f"{method}+{variant}",
+                [],
+                f"{option} changes nothing without a retriever: set retriever=bm25, say",
+            )
+            for method in ("finetune", "lora")
+            for variant, option in (
+                ("random-profile", "profile=random"),
+                ("inputs-only", "history_fields=input"),
+            )
+        ),
         ("rrf", ["methods=bm25", "constant=9"], "constant=9.0 changes nothing where the rankings of one"),
     ],
 )
@@ -85,6 +96,15 @@ def test_what_a_preset_says_for_all_methods_may_be_of_no_use_to_one(tmp_path: Pa
     (job,) = plan_of("pplug").jobs
     assert job.config.k == 4  # the preset's, and without a retriever nobody asks
     assert "k" in job.made.idle()
+
+
+def test_what_a_preset_says_of_the_history_refuses_no_method_that_reads_none(tmp_path: Path) -> None:
+    mini = (CHECKOUT / "lampbench" / "presets" / "mini.toml").read_text(encoding="utf-8")
+    preset = tmp_path / "inputs.toml"
+    preset.write_text(mini.replace("[options]", '[options]\nhistory_fields = "input"'), encoding="utf-8")
+    jobs = plan_of("finetune,finetune+bm25,lora-user+task", preset=str(preset)).jobs
+    assert {job.label for job in jobs} == {"finetune", "finetune+bm25", "lora-user+task"}
+    assert [job.config.history_fields for job in jobs] == ["input"] * 3
 
 
 @pytest.mark.parametrize("preset", preset_names())
