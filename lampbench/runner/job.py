@@ -177,8 +177,10 @@ class _Attempt:
         # Left by a part that was killed before it could tell: at least a call each.
         meter.add_calls(PREDICT, max(0, len(done) - self.before.examples))
         # Long inputs first: neighbours are of similar length, and what does not fit into memory fails at once.
-        todo = sorted((e for e in asked if e.id not in done), key=lambda e: -len(e.input))
-        examples = self._shown(fitted, todo)
+        order = sorted(asked, key=lambda e: -len(e.input))
+        shown = self._shown(fitted, order)
+        todo = [e for e in order if e.id not in done]
+        examples = [e for e in shown if e.id not in done]
         users = {e.id: e.user_id for e in todo}
         job, account = self.job, fitted.bench.shared
         spent = replace(account)
@@ -201,7 +203,8 @@ class _Attempt:
                     account.reused - spent.reused,
                     account.reused_seconds - spent.reused_seconds,
                 )
-        weights = [fitted.bytes_per_user(example) for example in examples[:USERS_WEIGHED]]
+        # Of all that are asked: a resumed run has the same sample.
+        weights = [fitted.bytes_per_user(example) for example in shown[:USERS_WEIGHED]]
         known = [weight for weight in weights if weight is not None]
         if known:
             meter.set_kept(sum(known), len(known))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_methods import FUSION
+from made_methods import FUSION, TRICKSTER
 from places import CHECKOUT
 
 from lampbench.data import open_task
@@ -261,6 +261,22 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     assert resumed.predictions.read_bytes() == whole.predictions.read_bytes()
     assert resumed.metrics == whole.metrics
     assert resumed.cost.prompt_tokens == whole.cost.prompt_tokens
+
+
+@pytest.mark.parametrize("trick", ["interrupt:4", "more"])  # two questions are left to answer, and none
+def test_an_interrupted_run_tells_the_same_bytes_per_user(
+    run_here: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch, trick: str
+) -> None:
+    keeps = "\n    def bytes_per_user(self, bench, example):\n        return int(example.id) + len(example.profile)\n"
+    (folder / "methods" / "keeper.py").write_text(TRICKSTER.replace('"trickster"', '"keeper"') + keeps)
+    monkeypatch.setattr("lampbench.runner.job.USERS_WEIGHED", 3)
+    (whole,) = run_here("keeper", suite="whole")
+    monkeypatch.setenv("TRICK", trick)
+    with pytest.raises((KeyboardInterrupt, RunError)):
+        run_here("keeper", suite="broken")
+    monkeypatch.setenv("TRICK", "")
+    (resumed,) = run_here("keeper", suite="broken")
+    assert resumed.cost.bytes_per_user == whole.cost.bytes_per_user is not None
 
 
 def test_who_is_built_on_a_learner_learns(run_here: Runner, folder: Path) -> None:
