@@ -19,12 +19,22 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from lampbench.errors import RequestError, described, unknown
+from lampbench.errors import RequestError, described, short, unknown
 from lampbench.files.folders import expanded
 from lampbench.plugins.code_fingerprint import file_print
 from lampbench.plugins.finder import OWN, Candidate, Finder, Folders, PluginFile, changed, once, package_of
 from lampbench.plugins.import_check import import_fault, read_with
-from lampbench.tasks.base import KNOWN_KEYS, NAME, NAMES, Metric, Task, is_known, known_metric
+from lampbench.tasks.base import (
+    KNOWN_KEYS,
+    NAME,
+    NAMES,
+    SETTINGS,
+    SPLITS,
+    Metric,
+    Task,
+    is_known,
+    known_metric,
+)
 
 FINDER = Finder(
     noun="task",
@@ -43,7 +53,8 @@ class TaskInfo(PluginFile):
     """What is known of a task from reading its file.
 
     Attributes:
-        said: the attributes of its Task that are written as plain values; of metrics, keys and labels.
+        said: the attributes of its Task that are written as plain values and of the right kind; of metrics, keys and
+            labels.
     """
 
     said: Mapping[str, Any]
@@ -53,7 +64,7 @@ def list_tasks() -> list[TaskInfo]:
     """All tasks, those of lampbench first, the broken ones too (their `error` says why).
 
     Raises:
-        RequestError: two files give the same name, or a folder does not exist.
+        RequestError: two files give the same name, aliases included, or a folder does not exist.
     """
     return list(_listed(*_places()))
 
@@ -176,14 +187,34 @@ def _fixed(_paths: tuple[str, ...]) -> list[Candidate]:
 def _listed(paths: tuple[str, ...], more: tuple[tuple[Candidate, int | None], ...]) -> tuple[TaskInfo, ...]:
     candidates = once([*_fixed(paths), *(file for file, _ in more)])
     infos = FINDER.listed((_read(*candidate) for candidate in candidates), _same)
+    _aliases(infos)  # refuses what is taken
     return tuple(sorted(infos, key=lambda info: info.origin != OWN))
+
+
+def _aliases(infos: Sequence[TaskInfo]) -> dict[str, str]:
+    """The names of tasks by their aliases; those of broken files do not count.
+
+    Raises:
+        RequestError: an alias is another task's name or alias.
+    """
+    whole = [info for info in infos if not info.error]
+    owners = {_same(info.name): info for info in whole}
+    for info in whole:
+        for alias in info.said.get("aliases", ()):
+            owner = owners.setdefault(_same(alias), info)
+            if owner is not info:
+                raise RequestError(
+                    f"task '{info.name}' has the alias '{alias}', by which task '{owner.name}' is known: "
+                    f"{info.where} and {owner.where}; leave it out of one of them"
+                )
+    return {alias: info.name for alias, info in owners.items()}
 
 
 @lru_cache(maxsize=256)
 def _got(name: str, *places: Any) -> Task:
     infos = _listed(*places)
-    others = {_same(other): info.name for info in infos for other in info.said.get("aliases", ())}
-    info = FINDER.named(infos, others.get(_same(name), name), _same)
+    exact = any(_same(info.name) == _same(name) for info in infos)
+    info = FINDER.named(infos, name if exact else _aliases(infos).get(_same(name), name), _same)
     task = getattr(FINDER.import_file(info), "TASK", None)
     if not isinstance(task, Task):
         raise FINDER.broken(info, "its TASK is no lampbench Task")
@@ -230,13 +261,43 @@ def _said(tree: ast.Module, package: str) -> tuple[dict[str, Any], str | None]:
     if not isinstance(task, ast.Call):
         return {}, "it has no TASK = Task(…)"
     given = {keyword.arg: keyword.value for keyword in task.keywords if keyword.arg}
-    said = {name: value for name, node in given.items() if (value := _plain(node, values)) is not None}
+    plain = {name: value for name, node in given.items() if (value := _plain(node, values)) is not None}
+    said = {n: value for n, value in plain.items() if n not in _KINDS or _KINDS[n][0](value)}
     name, metrics = said.pop("name", None), _metrics(given.get("metrics"), values)
     if not isinstance(name, str):
         return said, 'its TASK does not say its name (name = "…")'
     if not NAME.fullmatch(name) or name == ALL:
         return said, f"its name {name!r} will not do: {NAMES}"
-    return said | {"name": name, "metrics": metrics}, import_fault(tree, package)
+    odd = (
+        f"its {n}={short(repr(v))} will not do: write {_KINDS[n][1]}"
+        for n, v in plain.items()
+        if n in _KINDS.keys() - said
+    )
+    return said | {"name": name, "metrics": metrics}, next(odd, None) or import_fault(tree, package)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, (tuple, list)) and all(map(_is_text, value))
+
+
+def _are_counts(value: Any) -> bool:
+    splits = {(setting, split) for setting in SETTINGS for split in SPLITS}
+    return isinstance(value, dict) and value.keys() <= splits and all(type(n) is int for n in value.values())
+
+
+_KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "title": (_is_text, "a text"),
+    "kind": (_is_text, "a text"),
+    "item_fields": (_are_texts, 'texts, like ("text",)'),
+    "labels": (_are_texts, 'texts, like ("1", "2")'),
+    "aliases": (_are_texts, 'texts, like ("8",)'),
+    "counts": (_are_counts, 'numbers by setting and split, like {("user", "dev"): 2500}'),
+}
+"""What attributes are that are used without running the file."""
 
 
 def _assigned(tree: ast.Module) -> dict[str, ast.expr]:

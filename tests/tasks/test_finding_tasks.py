@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -161,6 +162,26 @@ SAID = GOOD.format(name="x")
         ("x = 1\n", "it has no TASK"),
         ("TASK = 5\n", "it has no TASK"),
         (SAID.replace('name="x"', "name=rows"), "its TASK does not say its name"),
+        (
+            SAID.replace('name="x"', 'name="x", aliases=(8,)'),
+            "its aliases=(8,) will not do: write texts, like",
+        ),
+        (
+            SAID.replace('name="x"', 'name="x", aliases=("8")'),
+            "its aliases='8' will not do: write texts, like",
+        ),
+        (SAID.replace('name="x"', 'name="x", labels=5'), "its labels=5 will not do: write texts, like"),
+        (
+            SAID.replace('name="x"', 'name="x", counts=[1, 2]'),
+            "its counts=[1, 2] will not do: write numbers by",
+        ),
+        (
+            SAID.replace('name="x"', 'name="x", counts={"dev": 9}'),
+            "its counts={'dev': 9} will not do: write numbers",
+        ),
+        (SAID.replace('"Titles of recipes",', "7,"), "its title=7 will not do: write a text"),
+        (SAID.replace('kind="generation"', "kind={}"), "its kind={} will not do: write a text"),
+        (SAID.replace('("text", "title")', "2"), "its item_fields=2 will not do: write texts, like"),
         (SAID.replace('name="x"', 'name="all"'), "its name 'all' will not do"),
         (SAID.replace('name="x"', 'name="../up"'), "its name '../up' will not do"),
     ],
@@ -175,6 +196,9 @@ def test_a_broken_file_is_listed_with_what_is_wrong_and_harms_no_other(
     assert f"BROKEN: {error}" in rows
     assert "Recipe-title ROUGE-1 Length" in rows
     broken = next(info for info in list_tasks() if info.error)
+    assert lampbench("list", "tasks", "--tasks-dir", tmp_path, "--json") == 0
+    assert json.loads(capsys.readouterr().out)[-1]["error"] == broken.error
+    assert get_task("LaMP-3").name == "LaMP-3"
     assert lampbench("run", "--method", "adhoc", "--task", broken.name, "--tasks-dir", tmp_path) == 2
     told = capsys.readouterr().err
     assert f"error: task '{broken.name}' is broken: " in told
@@ -220,6 +244,37 @@ def test_two_tasks_of_one_name_are_an_error_that_names_both(tmp_path: Path) -> N
     ) as error:
         list_tasks()
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(("alias", "owner"), [("lamp_3", "LaMP-3"), ("4", "LaMP-4"), ("Cakes", "Cake-title")])
+def test_an_alias_that_is_taken_is_an_error_that_names_both(tmp_path: Path, alias: str, owner: str) -> None:
+    def named(name: str, *aliases: str) -> str:
+        return GOOD.format(name=name).replace("kind=", f"aliases={aliases},\n    kind=")
+
+    mine = write(tmp_path, "recipes.py", named("Recipe-title", alias))
+    write(tmp_path, "cakes.py", named("Cake-title", "Cakes"))
+    search_in(tmp_path)
+    with pytest.raises(RequestError, match=r"by which task '.*' is known") as error:
+        get_task(owner)
+    assert str(error.value).startswith(
+        f"task 'Recipe-title' has the alias '{alias}', by which task '{owner}'"
+    )
+    assert str(mine) in str(error.value)
+    write(tmp_path, "recipes.py", named("Recipe-title", "Puddings"))
+    assert get_task(owner).name == owner
+    assert get_task("puddings").name == "Recipe-title"
+    write(tmp_path, "recipes.py", named("Recipe-title", alias) + "def broken(:")
+    assert get_task(owner).name == owner
+
+
+def test_the_name_of_a_broken_file_goes_before_an_alias(tmp_path: Path) -> None:
+    write(tmp_path, "cakes.py", "x = 1")
+    write(
+        tmp_path, "recipes.py", GOOD.format(name="Recipe-title").replace("kind=", 'aliases=("Cakes",), kind=')
+    )
+    search_in(tmp_path)
+    with pytest.raises(RequestError, match="task 'cakes' is broken: it has no TASK"):
+        get_task("Cakes")
 
 
 def test_a_task_that_the_data_do_not_have_is_not_meant_by_all(tmp_path: Path) -> None:
