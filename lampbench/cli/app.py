@@ -292,14 +292,15 @@ def score(
         print_json({"rules": rules, "profile": rules, "tasks": values, "skipped": skipped})
         return
     from lampbench.metrics.rouge import TOKENLESS
-    from lampbench.tasks import metric
+    from lampbench.tasks import get_task
 
     tokenless = [n for n in ("tokenless", "tokenless_golds") if any(s.counts.get(n) for s in scores.values())]
     counts = ("n", "unparsed", "empty", *tokenless)
     rows = [
-        (name, metric(key).label, f"{value:.4f}", *(str(s.counts.get(count, 0)) for count in counts))
+        (name, m.label, f"{s.metrics[m.key]:.4f}", *(str(s.counts.get(count, 0)) for count in counts))
         for name, s in scores.items()
-        for key, value in s.metrics.items()
+        for m in get_task(name).metrics
+        if m.key in s.metrics
     ]
     print_table(("task", "metric", "value", *(count.replace("_", " ") for count in counts)), rows)
     if tokenless:

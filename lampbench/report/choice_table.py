@@ -84,7 +84,7 @@ def choice_table(choices: Sequence[ChoiceRow]) -> Table:
             f"{value:.{DIGITS}f}" for value in (row.lower, row.alone, row.value, row.upper)
         )
         success = f"{100 * row.success:.0f} %"
-        label = metric_label(row.metric)
+        label = metric_label(row.task, row.metric)
         rows.append((row.task, (label, row.method, lower, alone, row.best, value, upper, success)))
     return grouped(header, rows, left=3)
 

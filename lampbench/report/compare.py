@@ -125,7 +125,7 @@ def comparison_table(comparison: Comparison, width: int = 80) -> str:
     rows = [("", "A", "B", "A − B", "95 % interval", "p", "p (Holm)", "n")]
     rows += [
         (
-            f"{row.task} {metric_label(row.metric)}",
+            f"{row.task} {metric_label(row.task, row.metric)}",
             f"{row.a:.{DIGITS}f}",
             f"{row.b:.{DIGITS}f}",
             _signed(row.difference),

@@ -94,7 +94,7 @@ def _results(suite: Suite, columns: range) -> Table:
             groups.add(len(rows))
         first = row.task if row.task != task else ""
         task = row.task
-        rows.append((first, metric_label(row.metric), *(_value(cell) for cell in shown)))
+        rows.append((first, metric_label(row.task, row.metric), *(_value(cell) for cell in shown)))
         rows.append(("", Text("95 %", small=True), *(_interval(cell) for cell in shown)))
         if any(cell and cell.seeds > 1 for cell in row.cells):
             rows.append(("", Text("seeds", small=True), *(_seeds(cell) for cell in shown)))
@@ -159,7 +159,9 @@ def _asides(title: str, note: str | None, asides: Sequence[AsideRow]) -> list[Bl
     rows: list[tuple[Inline | None, ...]] = []
     for aside in asides:
         why = aside.reason if len(aside.reason) <= LONGEST else f"{aside.reason[: LONGEST - 1]}…"
-        values = ", ".join(f"{metric_label(key)} {value:.{DIGITS}f}" for key, value in aside.metrics)
+        values = ", ".join(
+            f"{metric_label(aside.task, key)} {value:.{DIGITS}f}" for key, value in aside.metrics
+        )
         rows.append((aside.run, why, values or None) if scored else (aside.run, why))
     header = ("Run", "Why", "Scores") if scored else ("Run", "Why")
     return [*blocks, Table(header, tuple(rows), left=len(header))]
@@ -210,7 +212,7 @@ def _published_table(table: PublishedTable, titled: bool = False) -> list[Block]
             if name != task:
                 groups.add(len(rows))
             cells = (None if values[i] is None else f"{values[i]:.{DIGITS}f}" for i in columns)
-            rows.append((name if name != task else "", metric_label(key), *cells))
+            rows.append((name if name != task else "", metric_label(name, key), *cells))
             task = name
         header = ("Task", "Metric", *(method for method, _, _ in shown))
         blocks.append(Table(header, tuple(rows), left=2, groups=frozenset(groups)))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lampbench.errors import RequestError
 from lampbench.records.record import Record
-from lampbench.tasks import SETTINGS, SPLITS, get_task, metric
+from lampbench.tasks import SETTINGS, SPLITS, get_task
 from lampbench.tasks.registry import task_order
 
 PUBLISHED = Path(__file__).with_name("published.csv")
@@ -103,7 +103,7 @@ def _published(row: dict[str, str], place: str) -> Published:
         published = Published(**{**row, "value": float(row["value"])})  # type: ignore[arg-type]
         if published.setting not in SETTINGS or published.split not in SPLITS:
             raise ValueError(f"setting '{published.setting}' or split '{published.split}' is unknown")
-        if metric(published.metric) not in get_task(published.task).metrics:
+        if all(metric.key != published.metric for metric in get_task(published.task).metrics):
             raise ValueError(f"{published.task} has no metric '{published.metric}'")
     except (KeyError, TypeError, ValueError, RequestError) as error:
         raise RequestError(f"{place}: {error}") from error

@@ -8,7 +8,9 @@ from statistics import mean
 
 from lampbench.metrics.rouge import TOKENLESS
 from lampbench.records.record import Record
-from lampbench.tasks import get_task, metric
+from lampbench.report.scores_table import metric_label
+from lampbench.tasks import get_task
+from lampbench.tasks.registry import find_metric
 from lampbench.terminal import printable
 
 BOUNDS = {"best of pool": "upper", "worst of pool": "lower"}
@@ -65,8 +67,7 @@ def results_table(records: Sequence[Record], width: int = 80) -> str:
 def _row_name(task: str, name: str) -> str:
     if name in FAILURES or name in BOUNDS:
         return f"{task}   {name.replace('_', ' ')}"
-    m = metric(name)
-    return f"{task} {m.label} {'↑' if m.higher_is_better else '↓'}"
+    return f"{task} {metric_label(task, name)}"
 
 
 def _row(records: Sequence[Record], task: str, name: str, labels: Sequence[str]) -> dict[str, str]:
@@ -87,7 +88,10 @@ def _row(records: Sequence[Record], task: str, name: str, labels: Sequence[str])
         for label, runs in here.items()
         if runs and all(name in run.metrics for run in runs)
     }
-    best = (max if metric(name).higher_is_better else min)(values.values(), default=None)
+    metric = find_metric(task, name)
+    best = (
+        None if metric is None else (max if metric.higher_is_better else min)(values.values(), default=None)
+    )
     cells = {
         label: f"{value:.3f}{'*' if value == best and len(values) > 1 else ' '}"
         for label, value in values.items()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from lampbench import stats
 from lampbench.report.seed_runs import SeedRuns, p_value
-from lampbench.tasks import Metric, get_task, metric
-from lampbench.tasks.registry import task_order
+from lampbench.tasks import Metric, get_task
+from lampbench.tasks.registry import find_metric, task_order
 
 DIGITS = 3
 """Decimals of a metric, as in the published tables. Two values are a tie if they are printed alike."""
@@ -52,10 +52,10 @@ class Row:
     cells: tuple[Cell | None, ...]
 
 
-def metric_label(key: str) -> str:
-    """The metric with the direction in which it is better."""
-    known = metric(key)
-    return f"{known.label} {'↑' if known.higher_is_better else '↓'}"
+def metric_label(task: str, key: str) -> str:
+    """A metric of a task with the direction in which it is better; one that the task has no more is its key."""
+    metric = find_metric(task, key)
+    return key if metric is None else f"{metric.label} {'↑' if metric.higher_is_better else '↓'}"
 
 
 @dataclass(frozen=True)

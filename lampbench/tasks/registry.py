@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from lampbench.errors import RequestError, described, short, unknown
+from lampbench.errors import RequestError, described, short
 from lampbench.files.folders import expanded
 from lampbench.plugins.code_fingerprint import file_print
 from lampbench.plugins.finder import OWN, Candidate, Finder, Folders, PluginFile, changed, once, package_of
 from lampbench.plugins.import_check import import_fault, read_with
 from lampbench.tasks.base import (
-    KNOWN_KEYS,
     NAME,
     NAMES,
     SETTINGS,
@@ -104,19 +103,14 @@ def chosen_tasks(
     return list(found.values())
 
 
-def metric(key: str) -> Metric:
-    """The metric with that key: one that lampbench knows, or one that a task brings along.
-
-    Raises:
-        RequestError: no such metric.
-    """
+def find_metric(task: str, key: str) -> Metric | None:
+    """The metric of that key, as the task has it; None if neither that task, as it is now, nor lampbench has one."""
     try:
-        return known_metric(key)
+        metrics = get_task(task).metrics
     except RequestError:
-        brought = {m.key: m for task in _usable() for m in task.metrics}
-        if key in brought:
-            return brought[key]
-        raise unknown("metric", key, dict.fromkeys([*KNOWN_KEYS, *brought])) from None
+        metrics = ()
+    known = known_metric(key) if is_known(key) else None
+    return next((metric for metric in metrics if metric.key == key), known)
 
 
 def task_order(task: str) -> tuple[int, str]:

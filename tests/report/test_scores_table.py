@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from made_results import add_run
+from own_tasks import same, write_task
 
 from lampbench import stats
 from lampbench.report.comparable_runs import stand
@@ -87,4 +88,16 @@ def test_one_alone_is_not_the_best_of_anything(tmp_path: Path) -> None:
 
 
 def test_a_label_tells_the_direction() -> None:
-    assert (metric_label("mae"), metric_label("accuracy")) == ("MAE ↓", "Accuracy ↑")
+    assert (metric_label("LaMP-3", "mae"), metric_label("LaMP-2", "accuracy")) == ("MAE ↓", "Accuracy ↑")
+
+
+def test_a_label_is_that_of_the_task_and_runs_no_other_file(tmp_path: Path) -> None:
+    write_task(tmp_path, "Gain", same(label="Hits"))
+    write_task(tmp_path, "Loss", same(label="Misses", higher=False))
+    ran = tmp_path / "ran"
+    other = write_task(tmp_path, "Other", same())
+    other.write_text(f"open({str(ran)!r}, 'w').close()\n{other.read_text()}")
+    assert [metric_label(task, "same") for task in ("Gain", "Loss")] == ["Hits ↑", "Misses ↓"]
+    assert not ran.exists()
+    metric_label("Other", "same")
+    assert ran.exists()

@@ -16,7 +16,7 @@ from lampbench.cli.app import main
 from lampbench.errors import RequestError
 from lampbench.plugins.finder import Finder
 from lampbench.tasks import TASKS, get_task, metric
-from lampbench.tasks.registry import chosen_tasks, list_tasks, search_in, task_order, task_print
+from lampbench.tasks.registry import chosen_tasks, find_metric, list_tasks, search_in, task_order, task_print
 
 LAMP = ["LaMP-1", "LaMP-2", "LaMP-3", "LaMP-4", "LaMP-5", "LaMP-7"]
 
@@ -90,7 +90,10 @@ def test_a_task_in_a_folder_is_a_task_like_any_other(tmp_path: Path) -> None:
     assert info.said["metrics"] == {"rouge1": "ROUGE-1", "length": "Length"}
     assert list(TASKS) == [*LAMP, "Recipe-title"]
     assert get_task("recipe_title") is TASKS["Recipe-title"]
-    assert metric("length").label == "Length"
+    length = find_metric("Recipe-title", "length")
+    assert length is TASKS["Recipe-title"].metrics[1]
+    with pytest.raises(RequestError, match="unknown metric 'length'"):
+        metric("length")
     assert [task.name for task in chosen_tasks("all,LaMP-3")] == [*LAMP, "Recipe-title"]
 
 
