@@ -1,11 +1,11 @@
 """Conformance: proof that a method keeps the rules, in seconds, on tiny data and tiny random models.
 
 Per task: the questions are answered once and in order; one at a time and in another order they get the same
-answers; what was learned survives saving and loading; the same seed gives the same answers; an empty history
-does not break it, in training or in prediction; the frozen LLM is not touched, and not run past those who count
-what it costs; the answers do not depend on the outputs of the questions that are asked, and the method holds none
-of them. (It is a program and could open any file: that its answers stay the same with other outputs is the proof
-that it did not.)
+answers; rankings are the same with any k, unless it says otherwise; what was learned survives saving and
+loading; the same seed gives the same answers; an empty history does not break it, in training or in
+prediction; the frozen LLM is not touched, and not run past those who count what it costs; the answers do not
+depend on the outputs of the questions that are asked, and the method holds none of them. (It is a program and
+could open any file: that its answers stay the same with other outputs is the proof that it did not.)
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lampbench.conformance.made_up import write_made_up
 from lampbench.conformance.report import Broken, CheckReport, rule
 from lampbench.conformance.tiny_session import MethodsDir, session_of, texts_in, tiny_models
+from lampbench.method.base import RetrievalMethod
 from lampbench.method.registry import MethodInfo, find_method, list_methods
 from lampbench.models.run_models import Models
 from lampbench.tasks import Task, get_task
@@ -168,6 +170,8 @@ class _Trial:
                 self._compare(self._answers(fitted, self.asked[::-1]), "one at a time and in another order")
             finally:
                 budget.tokens = tokens
+        with self._rule("its rankings have no k"):
+            self._rank_for_others(fitted)
         with self._rule("learned once, restored the same"):
             session.forget()
             self._compare(self._answers(session.fitted(self.job), self.asked), "restored from disk")
@@ -175,6 +179,19 @@ class _Trial:
             session.discard(self.job)
             anew = self._answers(session.fitted(self.job), self.asked)
             self._compare(anew, "fitted again with the same seed")
+
+    def _rank_for_others(self, fitted: Fitted) -> None:
+        """Who uses its rankings relies on its `prompt_options`: they are the same with any k."""
+        if not isinstance(fitted.method, RetrievalMethod) or "k" not in fitted.method.prompt_options:
+            return
+        other = replace(self.job, config=replace(self.job.config, k=self.job.config.k + 1))
+        again = self.session.fitted(other).rankings(self.asked)
+        for example, ranking, changed in zip(self.asked, fitted.rankings(self.asked), again, strict=True):
+            if ranking != changed:
+                raise Broken(
+                    f"question '{example.id}' is ranked {ranking}, and {changed} with a larger k: leave k out of "
+                    "prompt_options"
+                )
 
     def _try_other_data(self, fitted: Fitted) -> None:
         """What it must not know changes nothing, and what may be missing breaks nothing."""

@@ -33,7 +33,7 @@ def reports() -> dict[str, CheckReport]:
 def test_the_method_keeps_the_rules(reports: dict[str, CheckReport], name: str) -> None:
     report = reports[name]
     assert report.passed, str(report)
-    assert len(report.done) == 30  # ten rules on three tasks
+    assert len(report.done) == 33  # eleven rules on three tasks
 
 
 def test_the_checks_can_fail(tmp_path: Path) -> None:
@@ -74,6 +74,28 @@ class Method(lampbench.method.Method):
     assert "IndexError" in broken["an empty history is survived"]
     assert "wrong.py, line" in broken["an empty history is survived"]
     assert not report.passed
+
+
+def test_a_ranking_that_ends_after_k_items_is_found_unless_it_is_said(tmp_path: Path) -> None:
+    ends = '''"""The first k items alone are ranked."""
+from lampbench.method import RetrievalMethod
+
+
+class Method(RetrievalMethod):
+    name = "ends"
+
+    def rank(self, bench, example):
+        return range(min(self.config.k, len(example.item_ids)))
+'''
+    file = tmp_path / "ends.py"
+    file.write_text(ends)
+    (report,) = check_methods("ends", tmp_path, tasks=["LaMP-3"])
+    ((rule, reason),) = report.failures
+    assert rule == "LaMP-3: its rankings have no k"
+    assert "with a larger k: leave k out of prompt_options" in reason
+    file.write_text(ends + "\n    prompt_options = frozenset()\n")
+    (report,) = check_methods("ends", tmp_path, tasks=["LaMP-3"])
+    assert report.passed, str(report)
 
 
 def test_a_broken_file_fails_its_check_and_no_other(tmp_path: Path) -> None:
