@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lampbench.records.choice import ChoiceRecord
 from lampbench.report.markup import Inline, Paragraph, Table, grouped
 from lampbench.report.scores_table import DIGITS, metric_label
 from lampbench.report.seed_runs import SeedRuns
@@ -43,36 +44,48 @@ class ChoiceRow:
 def choice_rows(
     by_task: Mapping[str, Mapping[str, SeedRuns]], columns: Sequence[str]
 ) -> tuple[ChoiceRow, ...]:
-    """A row for each method that chooses, on each task where it is known what choosing could have reached."""
+    """A row for each method that chooses, on each task where it is known what choosing could have reached.
+
+    It may not be known of a task whose main metric is another one by now.
+    """
     rows = []
     for task in sorted(by_task, key=task_order):
         metric = get_task(task).metric
+        key = metric.key
         for label in (label for label in columns if label in by_task[task]):
             runs = by_task[task][label]
-            known = [r.choice for r in runs.records if r.choice is not None and r.choice.success is not None]
-            if not known:
+            known = [c for r in runs.records if (c := r.choice) is not None and _tells(c, key)]
+            members = (
+                [name for name in known[0].alone if all(name in c.alone for c in known)] if known else []
+            )
+            if not members or any(key not in r.metrics for r in runs.records):
                 continue
-            members = [name for name in known[0].alone if all(name in choice.alone for choice in known)]
-            alone = {m: statistics.fmean(choice.alone[m][metric.key] for choice in known) for m in members}
+            alone = {m: statistics.fmean(choice.alone[m][key] for choice in known) for m in members}
             best = (max if metric.higher_is_better else min)(members, key=lambda name: alone[name])
             chosen = {m: statistics.fmean(choice.chosen.get(m, 0) for choice in known) for m in members}
             rows.append(
                 ChoiceRow(
                     task=task,
                     method=label,
-                    metric=metric.key,
+                    metric=key,
                     n=runs.n,
                     seeds=len(known),
-                    value=runs.value(metric.key),
-                    lower=statistics.fmean(choice.lower[metric.key] for choice in known),
+                    value=runs.value(key),
+                    lower=statistics.fmean(choice.lower[key] for choice in known),
                     alone=alone[best],
                     best=best,
-                    upper=statistics.fmean(choice.upper[metric.key] for choice in known),
+                    upper=statistics.fmean(choice.upper[key] for choice in known),
                     success=statistics.fmean(choice.success or 0.0 for choice in known),
                     shares={name: count / runs.n for name, count in chosen.items()},
                 )
             )
     return tuple(rows)
+
+
+def _tells(choice: ChoiceRecord, key: str) -> bool:
+    """Whether a record tells what choosing could have reached by that metric."""
+    scores = (choice.lower, choice.upper, *choice.alone.values())
+    return choice.success is not None and all(key in each for each in scores)
 
 
 def choice_table(choices: Sequence[ChoiceRow]) -> Table:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from lampbench.records.predictions import Line
 from lampbench.records.record import ModelRecord, Record
 from lampbench.report.seed_runs import SeedRuns, read_log
+from lampbench.tasks.registry import why_absent
 
 Facts = dict[str, str]
 
@@ -34,7 +35,7 @@ class Standing:
         ranked: what may be compared, by task and method.
         limited: complete runs on a sample of the questions.
         failed: runs that failed or have not ended.
-        odd: complete runs that differ in what must be equal, or whose files disagree.
+        odd: complete runs that differ in what must be equal, whose files disagree, or whose task is not there.
         unscored: complete runs on questions without golds.
     """
 
@@ -64,6 +65,8 @@ def stand(records: Sequence[Record], limited: bool = False) -> Standing:
             standing.unscored.append(record)
         elif record.data.limit is not None and not limited:
             standing.limited.append(record)
+        elif (absent := why_absent(record.task)) is not None:
+            standing.odd.append(Aside(record, absent))
         else:
             candidates.append(record)
 

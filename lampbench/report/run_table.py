@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import mean
 
+from lampbench.errors import RequestError
 from lampbench.metrics.rouge import TOKENLESS
 from lampbench.records.record import Record
 from lampbench.report.scores_table import metric_label
@@ -34,8 +35,8 @@ def results_table(records: Sequence[Record], width: int = 80) -> str:
     labels = list(dict.fromkeys(record.method.label for record in records))
     names: list[tuple[str, str]] = []
     for task in tasks:
-        names += [(task, m.key) for m in get_task(task).metrics]
-        if any(r.choice is not None and r.choice.upper for r in records if r.task == task):
+        names += [(task, key) for key in _metrics(records, task)]
+        if any(_bound(r, "upper") is not None for r in records if r.task == task):
             names += [(task, bound) for bound in BOUNDS]
         names += [(task, count) for count in FAILURES if _counted(records, task, count)]
     first = max([len(_row_name(*name)) for name in names], default=0)
@@ -64,6 +65,21 @@ def results_table(records: Sequence[Record], width: int = 80) -> str:
     return "\n\n".join(parts)
 
 
+def _metrics(records: Sequence[Record], task: str) -> list[str]:
+    """The keys of the task's metrics; of a task whose file is gone by now, those that its runs have."""
+    try:
+        return [metric.key for metric in get_task(task).metrics]
+    except RequestError:
+        return list(dict.fromkeys(key for record in records if record.task == task for key in record.metrics))
+
+
+def _bound(record: Record, which: str) -> float | None:
+    """What the best or worst choice scores by the main metric; None if the record does not tell."""
+    main = next(iter(_metrics([record], record.task)), None)
+    bounds: Mapping[str, float] = getattr(record.choice, which, {})
+    return bounds.get(main) if main is not None else None
+
+
 def _row_name(task: str, name: str) -> str:
     if name in FAILURES or name in BOUNDS:
         return f"{task}   {name.replace('_', ' ')}"
@@ -77,9 +93,8 @@ def _row(records: Sequence[Record], task: str, name: str, labels: Sequence[str])
         totals = {label: sum(r.counts.get(name, 0) for r in runs) for label, runs in here.items()}
         return {label: f"{totals[label]} " if here[label] else "- " for label in labels}
     if name in BOUNDS:
-        key = get_task(task).metric.key
         bounds = {
-            label: [getattr(r.choice, BOUNDS[name])[key] for r in runs if r.choice and r.choice.upper]
+            label: [bound for r in runs if (bound := _bound(r, BOUNDS[name])) is not None]
             for label, runs in here.items()
         }
         return {label: f"{mean(found):.3f} " if found else "- " for label, found in bounds.items()}

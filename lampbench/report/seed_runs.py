@@ -19,6 +19,7 @@ from lampbench import metrics, stats
 from lampbench.errors import RunError
 from lampbench.records.predictions import Line, read_predictions
 from lampbench.records.record import Record
+from lampbench.tasks.registry import why_absent
 
 # A record's value is computed in another order of summation than the one from its predictions.
 _TOLERANCE = 1e-9
@@ -137,7 +138,10 @@ def p_value(a: SeedRuns, b: SeedRuns, metric: str, n: int = stats.RESAMPLES) -> 
 
 
 def read_log(record: Record) -> tuple[dict[str, Line], str | None]:
-    """The predictions of a complete run, and what is wrong with them (None: they give its metrics)."""
+    """The predictions of a complete run, and what is wrong with them (None: they give its metrics).
+
+    Where its task is not there, nothing tells how they give them, and the file alone is looked at.
+    """
     path = record.predictions
     try:
         log = read_predictions(path)
@@ -146,6 +150,8 @@ def read_log(record: Record) -> tuple[dict[str, Line], str | None]:
         return {}, f"its {path.name} is missing or cannot be read"
     if record.predictions_sha256 is not None and sha256 != record.predictions_sha256:
         return log, f"its {path.name} is not the one that was scored"
+    if why_absent(record.task) is not None:
+        return log, None
     for key, recorded in record.metrics.items():
         try:
             rows = metrics.logged_rows(record.task, key, list(log.values()))

@@ -113,6 +113,16 @@ def find_metric(task: str, key: str) -> Metric | None:
     return next((metric for metric in metrics if metric.key == key), known)
 
 
+def why_absent(task: str) -> str | None:
+    """Why the task that a record names cannot be had, with the remedy; None if it can."""
+    try:
+        get_task(task)
+    except RequestError as error:
+        listed = any(info.name == task for info in list_tasks())
+        return str(error) if listed else f"its task is not found: name its folder with {FINDER.option}"
+    return None
+
+
 def task_order(task: str) -> tuple[int, str]:
     """Sort key: the benchmark's order of tasks, then the others by name."""
     own = [info.name for info in _listed(*_places()) if info.origin == OWN]

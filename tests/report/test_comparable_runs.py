@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from made_results import LLM, add_run
+from own_tasks import same, write_task
 
 from lampbench.records.record import ModelRecord, Record
 from lampbench.report.comparable_runs import Standing, stand
@@ -105,3 +106,18 @@ def test_what_did_not_end_what_was_drawn_and_what_has_no_golds_stand_aside(tmp_p
     assert [record.method.name for record in standing.limited] == ["drawn"]
     assert [record.method.name for record in standing.unscored] == ["hidden"]
     assert "drawn" in labels(stand(records, limited=True))
+
+
+def test_runs_of_a_task_that_cannot_be_had_are_told_with_the_remedy_and_cost_no_others(
+    tmp_path: Path,
+) -> None:
+    path = write_task(tmp_path / "tasks", "Mine", same())
+    records = [add_run(tmp_path / "results", "a", task) for task in ("LaMP-2", "Mine")]
+    assert [runs.task for runs in stand(records).ranked] == ["LaMP-2", "Mine"]
+    path.write_text("def broken(:")
+    path.rename(path.with_name("Mine.py"))  # a broken file goes by its own name
+    standing = stand(records)
+    assert [runs.task for runs in standing.ranked] == ["LaMP-2"]
+    assert reasons(standing)["a"].startswith("task 'Mine' is broken: SyntaxError")
+    path.with_name("Mine.py").unlink()
+    assert reasons(stand(records)) == {"a": "its task is not found: name its folder with --tasks-dir"}

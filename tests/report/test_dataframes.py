@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from made_results import add_run
+from own_tasks import same, write_task
 
 import lampbench
 from lampbench.errors import RunError
@@ -66,3 +67,13 @@ def test_predictions_that_are_not_those_that_were_scored_make_no_frame(tmp_path:
     path.write_bytes(path.read_bytes().replace(b'"output":"', b'"output":"x', 1))
     with pytest.raises(RunError, match="is not the one that was scored"):
         predictions_frame(read_record(record.folder))
+
+
+def test_predictions_need_no_task_that_is_still_there(tmp_path: Path) -> None:
+    path = write_task(tmp_path / "tasks", "Mine", same())
+    record = add_run(tmp_path / "results", task="Mine")
+    path.unlink()
+    assert len(predictions_frame(record)) == record.data.n
+    record.predictions.write_text(record.predictions.read_text().replace("q000", "q999"))
+    with pytest.raises(RunError, match="is not the one that was scored"):
+        predictions_frame(record)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from made_results import LLM, add_run, answers
+from own_tasks import same, write_task
 
 from lampbench import metrics
 from lampbench.errors import RequestError
@@ -592,3 +593,23 @@ def test_a_text_in_the_csv_is_no_formula_and_a_number_stays_one(tmp_path: Path, 
     rows = {row["part"]: row for row in csv.DictReader(io.StringIO(text))}
     assert rows["failed"]["reason"] == "'" + formula.strip()
     assert rows["limited"]["value"] == "-0.5"
+
+
+def test_a_metric_that_a_task_has_no_more_is_shown_by_its_key(tmp_path: Path) -> None:
+    write_task(tmp_path / "tasks", "Mine", same(label="Hits"), '"rouge1"')
+    add_run(tmp_path / "results", "a", "Mine")
+    add_run(tmp_path / "results", "b", "Mine", data_changes={"limit": 60})
+    add_run(tmp_path / "results", "c", "LaMP-2")
+    assert "Hits ↑ 0." in render(board_of(tmp_path / "results"), "md")
+    write_task(tmp_path / "tasks", "Mine", '"rouge1"')
+    for gone in (False, True):
+        if gone:
+            (tmp_path / "tasks" / "mine.py").unlink()
+        board = board_of(tmp_path / "results")
+        for form in FORMATS:
+            render(board, form)
+        markdown = render(board, "md")
+        assert "Hits" not in markdown
+        assert "same 0." in markdown
+        assert ("Mine a, seed 0" in markdown) == gone
+        assert [row.run for row in only(board).odd] == (["Mine a, seed 0"] if gone else [])
