@@ -23,7 +23,7 @@ from lampbench.conformance.report import Broken, CheckReport, rule
 from lampbench.conformance.tiny_session import MethodsDir, session_of, tiny_models
 from lampbench.errors import RequestError
 from lampbench.method.base import RetrievalMethod
-from lampbench.method.registry import list_methods, load
+from lampbench.method.registry import MethodInfo, list_methods, load
 from lampbench.prompts.history_pairs import pairs_from_items
 from lampbench.prompts.profile_prompt import personalized_prompt
 from lampbench.prompts.texts import Fields, history_text, item_text, own_text, query
@@ -78,14 +78,21 @@ def _check(task: Task, methods_dir: MethodsDir, folder: Path) -> CheckReport:
     )
     with rule(report, "a prompt holds input and items, and keeps to its length"):
         _prompted(task, models.llm.tokenizer)
-    for info in list_methods(methods_dir):
-        if not info.error and issubclass(load(info).cls, RetrievalMethod):
-            with rule(report, f"{info.name} answers"):
-                session, job = session_of(info, methods_dir, folder, models, task.name, DATA)
-                asked = list(session.data[task.name].asked)
-                list(checked(session.fitted(job).predict(asked), asked, info.name))
+    for info in filter(_retrieves, list_methods(methods_dir)):
+        with rule(report, f"{info.name} answers"):
+            session, job = session_of(info, methods_dir, folder, models, task.name, DATA)
+            asked = list(session.data[task.name].asked)
+            list(checked(session.fitted(job).predict(asked), asked, info.name))
     report.seconds = time.monotonic() - start
     return report
+
+
+def _retrieves(info: MethodInfo) -> bool:
+    """Whether it is a retrieval method; one that cannot be used is none, for it tells nothing of the task."""
+    try:
+        return info.error is None and issubclass(load(info).cls, RetrievalMethod)
+    except RequestError:
+        return False
 
 
 def _read(task: Task) -> None:

@@ -117,6 +117,19 @@ def test_the_command_proves_a_task_and_a_method_on_it(
     assert all(rule.startswith("Review-title: ") for rule in report["done"])
 
 
+def test_a_method_that_cannot_be_imported_says_nothing_of_a_task(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks, methods = tmp_path / "tasks", tmp_path / "methods"
+    tasks.mkdir()
+    methods.mkdir()
+    with_file(tasks, REVIEWS)
+    text = "from lampbench.method import Method as Base\n\n\nclass Method(Base):\n    name = 'sulky'\n\n\n1 / 0\n"
+    (methods / "sulky.py").write_text(text)
+    assert lampbench("check", "--task", "Review-title", "--methods-dir", methods, "--tasks-dir", tasks) == 0
+    assert "Review-title: ok, 14 checks" in capsys.readouterr().out
+
+
 def test_a_task_of_ranked_lists_keeps_the_rules(tmp_path: Path) -> None:
     text = REVIEWS.replace('kind="generation"', 'kind="ranking"').replace(
         '"rouge1", "rougeL"', '"recall@2", "mrr"'
