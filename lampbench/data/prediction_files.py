@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from lampbench.data.official_json import show_ids
+from lampbench.data.official_json import show_ids, task_problem
 from lampbench.data.output_entries import OutputEntries
 from lampbench.data.prediction_sources import Source, absolute, file_source, find_sources, is_plain_file
 from lampbench.errors import RequestError, short, unknown
@@ -25,7 +25,8 @@ from lampbench.files.folders import expanded
 from lampbench.files.json_stream import BEGINNING, foreign_format
 from lampbench.files.typed_json import WrongShape
 from lampbench.metrics.scoring import Score, check_ids, score
-from lampbench.tasks import TASKS, Task, get_task
+from lampbench.tasks import SETTINGS, TASKS, Task, get_task
+from lampbench.tasks.registry import ALL, chosen_tasks
 from lampbench.tasks.spelling import LEFT_OUT, task_in, task_named
 
 
@@ -66,12 +67,16 @@ def read_predictions_file(path: str | os.PathLike[str], task: str | Task | None 
     Raises:
         RequestError: no such file, not JSON, a web page, a key is missing, an id occurs twice, another task.
     """
-    return _read(file_source(expanded(path)), task)
+    wanted = get_task(task) if task is not None else None
+    outputs = _read(file_source(expanded(path)), wanted)
+    if wanted and outputs.task and outputs.task != wanted.name:
+        raise RequestError(f"{outputs.source}: is for {outputs.task}, not {wanted.name}")
+    return outputs
 
 
 def read_golds_file(path: str | os.PathLike[str], task: str | Task | None = None) -> Outputs:
     """Reads golds, such as `dev_outputs.json`; formats and errors as in read_predictions_file."""
-    return _read(file_source(expanded(path)), task)
+    return read_predictions_file(path, task)
 
 
 def write_predictions_file(
@@ -151,7 +156,7 @@ def score_folder(
     if is_plain_file(predictions) and is_plain_file(golds):
         only = score_files(predictions, golds, rules, task)
         return FolderScore({only.task: only}, {}, tuple(name for name in TASKS if name != only.task))
-    wanted = get_task(task).name if task is not None else None
+    wanted = get_task(task) if task is not None else None
     sources = _prediction_sources(find_sources(predictions))
     predicted = _by_task(sources, wanted)
     if not predicted:
@@ -165,7 +170,7 @@ def score_folder(
     own = {os.path.realpath(source.path) for source in sources}
     others = [source for source in find_sources(golds) if os.path.realpath(source.path) not in own]
     # A file that was named is golds, whatever it looks like; in a folder it might be anything.
-    candidates, unusable = _gold_candidates(others, wanted if is_plain_file(golds) else None)
+    candidates, unusable = _gold_candidates(others, wanted, is_plain_file(golds))
     scores: dict[str, Score] = {}
     for name in TASKS:
         if name not in predicted:
@@ -178,18 +183,18 @@ def score_folder(
     return FolderScore(scores, skipped, tuple(name for name in TASKS if name not in predicted))
 
 
-def _by_task(sources: Sequence[Source], wanted: str | None) -> dict[str, Outputs]:
+def _by_task(sources: Sequence[Source], wanted: Task | None) -> dict[str, Outputs]:
     """The predictions in some files by the name of their task, which is `wanted` where nothing tells it."""
     predicted: dict[str, Outputs] = {}
     for source in sources:
-        outputs = _read(source, None)
-        name = outputs.task or _task_in_path(source.path) or wanted
+        outputs = _read(source, wanted)
+        name = outputs.task or _task_in_path(source.path) or (wanted.name if wanted else None)
         if name is None:
             raise RequestError(
                 f"{source.name}: names no task, and neither does its path: say which it is with --task"
             )
-        if wanted and name != wanted:
-            raise RequestError(f"{source.name}: is for {name}, not {wanted}")
+        if wanted and name != wanted.name:
+            raise RequestError(f"{source.name}: is for {name}, not {wanted.name}")
         if name in predicted:
             raise RequestError(f"two prediction files for {name}: {predicted[name].source} and {source.name}")
         predicted[name] = outputs
@@ -221,11 +226,11 @@ def _choose(name: str, candidates: Sequence[Outputs], predicted: Outputs) -> Out
 
 
 def _gold_candidates(
-    sources: Sequence[Source], unnamed: str | None
+    sources: Sequence[Source], wanted: Task | None, chosen: bool
 ) -> tuple[dict[str, list[Outputs]], list[str]]:
     """Gold files per task, and why others were not usable: of interest only if golds are missing.
 
-    `unnamed` is the task of files that name none; None: they are not usable.
+    A file that names no task is one of `wanted` if it was `chosen`, and else not usable.
     """
     candidates: dict[str, list[Outputs]] = {}
     unusable = []
@@ -234,12 +239,12 @@ def _gold_candidates(
         if source.path.stem.endswith("questions"):
             continue
         try:
-            outputs = _read(source, None)
+            outputs = _read(source, wanted)
         except RequestError as error:
             unusable.append(str(error))
             continue
         # A file that names no task is not in the official schema: some run's predictions, most likely.
-        if name := outputs.task or unnamed:
+        if name := outputs.task or (wanted.name if wanted and chosen else None):
             candidates.setdefault(name, []).append(outputs)
         else:
             unusable.append(f"{source.name}: names no task")
@@ -258,17 +263,29 @@ def _task_in_path(path: PurePosixPath) -> str | None:
     return next(filter(None, names), None)
 
 
-def _read(source: Source, task: str | Task | None) -> Outputs:
+def _read(source: Source, wanted: Task | None) -> Outputs:
     with source.opened() as file:
         if problem := foreign_format(file.peek(BEGINNING)[:BEGINNING]):
             raise RequestError(f"{source.name}: {problem}")
         entries = OutputEntries(file.read)
         texts = _texts(source.name, entries)
-    name = None if entries.task is None else task_named(str(entries.task), numbers=True) or str(entries.task)
-    wanted = get_task(task).name if task is not None else None
-    if wanted and name and name != wanted:
-        raise RequestError(f"{source.name}: is for {name}, not {wanted}")
+    name = None if entries.task is None else _meant(str(entries.task), wanted)
     return Outputs(name, texts, source.name)
+
+
+def _meant(said: str, wanted: Task | None) -> str:
+    """The name of the task that a file means by what it says, which may mean several: then the one that is wanted.
+
+    What means no task stays as it is.
+    """
+
+    def means(task: Task) -> bool:
+        return any(task_problem(task, setting, said) is None for setting in SETTINGS)
+
+    if wanted is not None and means(wanted):
+        return wanted.name
+    # Only the tasks themselves know all that they are called; running their files is left for the last.
+    return task_named(said, numbers=True) or next((t.name for t in chosen_tasks(ALL) if means(t)), said)
 
 
 def _texts(source: str, entries: OutputEntries) -> dict[str, str]:

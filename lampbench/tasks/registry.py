@@ -53,7 +53,7 @@ class TaskInfo(PluginFile):
 
     Attributes:
         said: the attributes of its Task that are written as plain values and of the right kind; of metrics, keys and
-            labels.
+            labels; of files, the `folder`.
     """
 
     said: Mapping[str, Any]
@@ -272,6 +272,8 @@ def _said(tree: ast.Module, package: str) -> tuple[dict[str, Any], str | None]:
         return said, 'its TASK does not say its name (name = "…")'
     if not NAME.fullmatch(name) or name == ALL:
         return said, f"its name {name!r} will not do: {NAMES}"
+    if isinstance(folder := _keyword(given.get("files"), "folder", values), str):
+        said["folder"] = folder
     odd = (
         f"its {n}={short(repr(v))} will not do: write {_KINDS[n][1]}"
         for n, v in plain.items()
@@ -323,6 +325,13 @@ def _plain(node: ast.expr, values: Mapping[str, ast.expr]) -> Any:
         return ast.literal_eval(node)
     except (ValueError, TypeError):
         return None
+
+
+def _keyword(node: ast.expr | None, name: str, values: Mapping[str, ast.expr]) -> Any:
+    """What a call is given by that keyword; None: it is no call, or the value is not written as such."""
+    call = values.get(node.id) if isinstance(node, ast.Name) else node
+    keywords = call.keywords if isinstance(call, ast.Call) else ()
+    return next((_plain(keyword.value, values) for keyword in keywords if keyword.arg == name), None)
 
 
 def _metrics(node: ast.expr | None, values: Mapping[str, ast.expr]) -> dict[str, str]:

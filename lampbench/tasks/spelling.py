@@ -16,12 +16,14 @@ _LAMP = r"lamp[-_ ]?(\d)"
 def task_named(text: str, numbers: bool = False) -> str | None:
     """The name of the task that a whole text names: `LaMP-3` for `LaMP_3` and `lamp 3`; with `numbers` also for `3`.
 
+    A task goes by its name and by that of its folder, which stands in its official files.
     Any number makes a task of LaMP: one that is not there is to be named in messages as the others are.
     """
     text = text.strip()
     if lamp := re.fullmatch(rf"{_LAMP}|[-_ ]?(\d)" if numbers else _LAMP, text, re.IGNORECASE):
         return f"LaMP-{next(filter(None, lamp.groups()))}"
-    return next((name for name in _others() if re.fullmatch(_spellings(name), text, re.IGNORECASE)), None)
+    called = [*((name, name) for name in _others()), *((folder, name) for name, folder in _others().items())]
+    return next((name for said, name in called if re.fullmatch(_spellings(said), text, re.IGNORECASE)), None)
 
 
 def task_in(text: str) -> str | None:
@@ -33,8 +35,10 @@ def task_in(text: str) -> str | None:
     return max(found, key=len, default=None)
 
 
-def _others() -> list[str]:
-    return [info.name for info in list_tasks() if not re.fullmatch(_LAMP, info.name, re.IGNORECASE)]
+def _others() -> dict[str, str]:
+    """The folders of the tasks that are not of LaMP, as far as reading their files tells, by the tasks' names."""
+    others = (info for info in list_tasks() if not re.fullmatch(_LAMP, info.name, re.IGNORECASE))
+    return {info.name: info.said.get("folder") or info.name for info in others}
 
 
 def _spellings(name: str) -> str:

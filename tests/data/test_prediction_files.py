@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from own_tasks import same, write_task
 from places import GOLDEN
 
 from lampbench.data import prediction_sources
@@ -363,3 +364,44 @@ def test_texts_that_rouge_cannot_see_are_told(
     assert told == TOKENLESS
     plain = write(tmp_path / "plain.json", "LaMP_4", {"q1": "A new bridge"})
     assert "tokenless" not in command("score", plain, plain)[1]
+
+
+# --- tasks of somebody's own -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("files", "called"),
+    [
+        ('OfficialFiles(folder="shop-reviews")', "shop-reviews"),
+        ('OfficialFiles(folder="shop" + "-reviews")', "shop-reviews"),  # which reading the file does not tell
+        ('OfficialFiles(is_meant=lambda name, setting: name == "R2" and setting == "time")', "R2"),
+    ],
+)
+def test_what_a_task_calls_itself_in_its_files_names_it(tmp_path: Path, files: str, called: str) -> None:
+    path = write_task(tmp_path / "tasks", "Reviews", same())
+    text = path.read_text().replace("import Metric, Task", "import Metric, OfficialFiles, Task")
+    path.write_text(text.replace("kind=", f"files={files},\n    kind="))
+    golds = write(tmp_path / "g" / "dev_outputs.json", called, GOLDS)
+    mine = tmp_path / "p" / "mine.json"
+    write_predictions_file(mine, "Reviews", GOLDS)
+    if "is_meant" in files:
+        write(mine, called, GOLDS)
+    assert json.loads(mine.read_text())["task"] == called
+    for task in (None, "Reviews"):
+        assert read_predictions_file(mine, task).task == "Reviews"
+        assert score_files(mine, golds, task=task).metrics == {"same": 1.0}
+        assert score_folder(mine.parent, golds.parent, task=task).scores.keys() == {"Reviews"}
+        assert score_folder(mine.parent, golds, task=task).scores.keys() == {"Reviews"}
+    with pytest.raises(RequestError, match="is for Reviews, not LaMP-4"):
+        read_predictions_file(mine, "LaMP-4")
+    write(mine, "nobody", GOLDS)
+    with pytest.raises(RequestError, match="unknown task 'nobody'"):
+        score_folder(mine.parent, golds.parent)
+
+
+def test_a_number_of_the_time_setting_is_that_of_the_task_that_is_wanted(tmp_path: Path) -> None:
+    predictions, golds = (write(tmp_path / name / "a.json", "LaMP_10", GOLDS) for name in ("p", "g"))
+    assert score_files(predictions, golds, task="LaMP-3").task == "LaMP-3"
+    assert score_folder(predictions.parent, golds.parent, task="LaMP-3").scores.keys() == {"LaMP-3"}
+    with pytest.raises(RequestError, match="is for LaMP-3, not LaMP-4"):
+        score_files(predictions, golds, task="LaMP-4")

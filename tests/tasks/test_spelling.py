@@ -9,9 +9,9 @@ import pytest
 from lampbench.tasks import registry
 from lampbench.tasks.spelling import task_in, task_named
 
-FILE = """from lampbench.tasks.base import Task
+FILE = """from lampbench.tasks.base import OfficialFiles, Task
 TASK = Task(name="{name}", title="T", kind="generation", template="Say {{text}}", item_fields=("text",),
-            metrics=("rouge1",))
+            metrics=("rouge1",), files=OfficialFiles(folder="{folder}"))
 """
 
 
@@ -19,7 +19,7 @@ TASK = Task(name="{name}", title="T", kind="generation", template="Say {{text}}"
 def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two tasks of somebody's own."""
     for name in ("Next-books", "Books"):
-        (tmp_path / f"{name.lower()}.py").write_text(FILE.format(name=name))
+        (tmp_path / f"{name.lower()}.py").write_text(FILE.format(name=name, folder=f"data_of_{name}"))
     monkeypatch.setattr(registry, "_folders", [tmp_path])
 
 
@@ -52,6 +52,7 @@ def test_a_task_of_lamp_is_found_in_the_name_of_a_file(file: str, task: str | No
 def test_so_is_a_task_of_somebodys_own() -> None:
     assert task_named("next_books") == "Next-books"
     assert task_named("books") == "Books"
+    assert task_named("Data-of_books") == "Books"  # by the name of its folder
     assert task_in("next-books_dev.json") == "Next-books"
     assert task_in("my_Books.json") == "Books"
     assert task_in("notebooks.json") is None
