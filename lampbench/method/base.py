@@ -151,8 +151,8 @@ class Method:
     def uses(self) -> Sequence[str] | Mapping[str, Mapping[str, Any]]:
         """Names of the methods that this one is built on (`bench.method(name)`).
 
-        Where it asks options of them, too: `{"lora": {"retriever": "none"}}` for
-        `bench.method("lora", retriever="none")`.
+        Where it asks options of them, too: `{"below": {"use_date": True}}` for
+        `bench.method("below", use_date=True)`.
         """
         return ()
 

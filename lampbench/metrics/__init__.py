@@ -26,8 +26,6 @@ if TYPE_CHECKING:
         statistic,
     )
 
-    PROFILES = RULES
-
 __getattr__ = lazily(
     __name__,
     {
@@ -37,7 +35,7 @@ __getattr__ = lazily(
         "lampbench.metrics.ratings": "official_rating parse_rating pplug_rating",
         "lampbench.metrics.rouge": "TOKENLESS is_tokenless",
         "lampbench.metrics.scoring": (
-            "PROFILES RULES Rules Score check_golds check_ids interval logged_rows paired "
+            "RULES Rules Score check_golds check_ids interval logged_rows paired "
             "rouge_bootstrap_mid score statistic"
         ),
     },

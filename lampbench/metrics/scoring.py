@@ -21,7 +21,6 @@ from lampbench.tasks import Task, get_task
 
 Rules = Literal["official", "pplug"]
 RULES: tuple[str, ...] = get_args(Rules)
-PROFILES = RULES  # the name that these had
 
 T = TypeVar("T")
 
